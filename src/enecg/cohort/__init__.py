@@ -1,0 +1,1 @@
+"""Cohorts: tables of recordings with labels, split by subject."""

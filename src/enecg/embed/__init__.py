@@ -1,0 +1,1 @@
+"""Embedding: read, prepare, encode, and the store that keeps the result."""

@@ -1,0 +1,1 @@
+"""The model: heads, weights, gate, calibration, and the bundle that holds them."""

@@ -1,0 +1,1 @@
+"""Evaluation with intervals: metrics over cohorts, baselines, cross-validation, reports."""

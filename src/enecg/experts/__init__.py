@@ -1,0 +1,1 @@
+"""Frozen experts, one file for each family."""

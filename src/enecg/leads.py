@@ -1,0 +1,81 @@
+"""Leads by name: the canonical twelve, their aliases, and the algebra that derives limb leads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from enecg.errors import InputError
+
+STANDARD: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+LIMB: Final = STANDARD[:6]
+CHEST: Final = STANDARD[6:]
+CABRERA: Final = ("aVL", "I", "-aVR", "II", "aVF", "III", *CHEST)
+
+# Each limb lead as (I, II) coefficients: Einthoven's and Goldberger's relations.
+LIMB_ALGEBRA: Final[Mapping[str, tuple[float, float]]] = {
+    "I": (1.0, 0.0),
+    "II": (0.0, 1.0),
+    "III": (-1.0, 1.0),
+    "aVR": (-0.5, -0.5),
+    "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}
+
+_SPELLING: Final = {name.upper(): name for name in STANDARD}
+_ALIASES: Final = {
+    "DI": "I", "DII": "II", "DIII": "III", "D1": "I", "D2": "II", "D3": "III", "L1": "I", "L2": "II", "L3": "III",
+    "VR": "aVR", "VL": "aVL", "VF": "aVF",
+    "C1": "V1", "C2": "V2", "C3": "V3", "C4": "V4", "C5": "V5", "C6": "V6",
+    "MLI": "I", "MLII": "II", "MLIII": "III", "ECGI": "I", "ECGII": "II",
+}  # fmt: skip
+
+
+def canonical(name: str) -> str:
+    """Return the canonical spelling of a lead (`"avr"`, `"Lead aVR"`, `"MDC_ECG_LEAD_AVR"` -> `"aVR"`).
+
+    A name that is none of the twelve is returned stripped but otherwise as it stands.
+    """
+    bare = re.sub(r"^(MDC_?)?(ECG)?_?(LEAD)?[\s_:-]*", "", name.strip(), flags=re.IGNORECASE)
+    bare = re.sub(r"[\s_]*(\[.*\]|\(.*\)|/.*)$", "", bare)
+    key = bare.upper().replace(" ", "")
+    return _SPELLING.get(key) or _ALIASES.get(key) or _ALIASES.get(name.strip().upper()) or name.strip()
+
+
+def derive(name: str, have: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """Return limb lead `name` computed from any two other limb leads in `have`, or None.
+
+    Only leads in one common physical unit may be combined; the caller checks that.
+
+    Args:
+        name: a canonical lead name.
+        have: canonical name -> samples `[..., sample]`.
+
+    Returns:
+        Samples of the lead in the dtype of the inputs, or None when it cannot be derived.
+    """
+    if name not in LIMB_ALGEBRA:
+        return None
+    present = [lead for lead in LIMB if lead in have and lead != name]
+    target = np.array(LIMB_ALGEBRA[name])
+    for i, first in enumerate(present):
+        for second in present[i + 1 :]:
+            basis = np.array([LIMB_ALGEBRA[first], LIMB_ALGEBRA[second]])
+            if abs(np.linalg.det(basis)) < 1e-9:
+                continue
+            a, b = np.linalg.solve(basis.T, target)
+            combined: np.ndarray = a * have[first] + b * have[second]
+            return combined.astype(have[first].dtype, copy=False)
+    return None
+
+
+def check_unique(names: Sequence[str], where: str) -> None:
+    """Raise `InputError` when two of the lead `names` are the same lead."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{where}: lead {name} occurs twice; keep one of the two columns")
+        seen.add(name)

@@ -1,0 +1,139 @@
+"""One ECG as it came from its file: samples by named lead, rate, amplitude unit, facts about the subject."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from enecg.errors import InputError
+from enecg.leads import canonical, check_unique, derive
+
+Amplitude = Literal["mV", "normalised"]
+
+_TO_MV: Final = {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolt": 1e-3,
+                 "microvolts": 1e-3, "v": 1e3, "volt": 1e3, "volts": 1e3}  # fmt: skip
+_NORMALISED: Final = {
+    "sd",
+    "z",
+    "zscore",
+    "z-score",
+    "normalised",
+    "normalized",
+    "nu",
+    "unitless",
+    "1",
+    "none",
+}
+
+
+def amplitude_of(unit: str | None, where: str) -> tuple[float, Amplitude]:
+    """Read a unit: the factor that brings samples to mV, and what the samples then are.
+
+    Args:
+        unit: as the file states it: mV, µV/uV, V; or `sd`, `unitless` and the like for normalised samples.
+        where: file (and lead) for the error message.
+
+    Raises:
+        InputError: the unit is missing or unknown. It is never guessed from the values.
+    """
+    key = (unit or "").strip().lower().split("(")[0].strip()
+    if key in _TO_MV:
+        return _TO_MV[key], "mV"
+    if key in _NORMALISED:
+        return 1.0, "normalised"
+    said = f"unit {unit!r} is not known" if key else "no amplitude unit is stated"
+    raise InputError(f"{where}: {said}; state mV, uV or V, or 'unitless' for normalised samples")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a file says of the person. Nothing here is required, and none of it enters a store or a log."""
+
+    id: str | None = None
+    age: float | None = None  # years
+    sex: Literal["F", "M"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One ECG.
+
+    Attributes:
+        signal: float32 `[lead, sample]`, in mV, or unitless when `amplitude` is "normalised".
+        rate: sampling rate in Hz.
+        leads: canonical lead names in the file's order.
+        amplitude: "mV" or "normalised" (a z-scored file is not millivolts).
+        subject: what the file says of the person.
+        source: where it came from, for messages; a path or a name, never a subject's name.
+        band: (low, high) in Hz of a band-pass that the file says was already applied, if it says so.
+        notes: further facts from the file, such as its diagnosis codes.
+    """
+
+    signal: np.ndarray
+    rate: float
+    leads: tuple[str, ...]
+    amplitude: Amplitude = "mV"
+    subject: Subject = field(default_factory=Subject)
+    source: str = ""
+    band: tuple[float, float] | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        where = self.source or "recording"
+        signal = np.ascontiguousarray(self.signal, dtype=np.float32)
+        names = tuple(canonical(name) for name in self.leads)
+        if signal.ndim != 2 or signal.shape[0] != len(names):
+            raise InputError(f"{where}: signal of shape {signal.shape} does not fit {len(names)} leads [lead, sample]")
+        if signal.shape[1] == 0 or not names:
+            raise InputError(f"{where}: the recording is empty")
+        if not (np.isfinite(self.rate) and self.rate > 0):
+            raise InputError(f"{where}: sampling rate {self.rate} Hz is impossible")
+        if self.amplitude not in ("mV", "normalised"):
+            raise InputError(f"{where}: amplitude must be 'mV' or 'normalised', not {self.amplitude!r}")
+        check_unique(names, where)
+        object.__setattr__(self, "signal", signal)
+        object.__setattr__(self, "leads", names)
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return float(self.signal.shape[1] / self.rate)
+
+    def lead(self, name: str) -> np.ndarray:
+        """Samples of one lead by name, float32 `[sample]`; limb leads are derived from two others when absent.
+
+        Raises:
+            InputError: the lead is not there and cannot be derived.
+        """
+        found = self.get(name)
+        if found is None:
+            raise InputError(f"{self.source or 'recording'}: no lead {name}; it has {', '.join(self.leads)}")
+        return found
+
+    def get(self, name: str) -> np.ndarray | None:
+        """As `lead`, with None for a lead that is not there and cannot be derived.
+
+        Normalised leads are never combined: each was divided by a factor of its own.
+        """
+        name = canonical(name)
+        if name in self.leads:
+            row: np.ndarray = self.signal[self.leads.index(name)]
+            return row
+        if self.amplitude == "normalised":
+            return None
+        return derive(name, dict(zip(self.leads, self.signal, strict=True)))
+
+    def select(self, names: Sequence[str]) -> Recording:
+        """A recording with exactly the leads `names`, in that order, derived where needed (`InputError` if not)."""
+        return replace(self, signal=np.stack([self.lead(name) for name in names]), leads=tuple(names))
+
+    def content_hash(self) -> str:
+        """sha256 over samples, rate, leads and amplitude: what an embedding depends on, and nothing of the subject."""
+        digest = hashlib.sha256()
+        digest.update(f"{self.rate!r}|{','.join(self.leads)}|{self.amplitude}|{self.band}".encode())
+        digest.update(self.signal.tobytes())
+        return digest.hexdigest()
