@@ -107,8 +107,11 @@ class Batch:
         """One batch from several of the same spec."""
         if len(parts) == 1:
             return parts[0]
-        names = ("signal", "present", "scale", "length")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names), parts[0].rate)
+
+        def joined(name: str) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        return cls(joined("signal"), joined("present"), joined("scale"), joined("length"), parts[0].rate)
 
 
 def _skips_filter(recording: Recording, spec: InputSpec) -> bool:
