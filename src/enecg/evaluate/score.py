@@ -1,0 +1,259 @@
+"""Scores with intervals: one block per task, and the document that evaluate and crossval write as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+
+from enecg.errors import InputError
+from enecg.evaluate.bootstrap import Estimate, bootstrap
+from enecg.metrics import auroc_per_class, evaluate, higher_is_better
+from enecg.tasks import Task
+
+NOT_COMPARED: Final = "constant"  # the baseline that every expert beats; the ensemble is compared with all others
+SMALLEST_GROUP: Final = 10  # subjects; an interval of fewer says nothing, and a number of fewer says too much of them
+_Key = tuple[str, str, str]  # block, name, metric
+_ENSEMBLE: Final = ("ensemble", "")
+
+
+@dataclass(frozen=True, eq=False)
+class TaskPredictions:
+    """What is to be scored for one task. Arrays are `[n, output]`, in the form that `enecg.metrics` describes.
+
+    Attributes:
+        ensemble: predictions of the ensemble.
+        experts: expert -> its own predictions.
+        baselines: constant, mean, stacking, concat -> predictions.
+        low: lower ends of the ensemble's 90 % intervals `[n, 1]`, for regressions that have them.
+        high: upper ends.
+        thresholds: `[output]`, the ensemble's decision thresholds; 0.5 when None. Everyone else is decided at 0.5.
+        weights: expert -> its mean weight in the ensemble.
+    """
+
+    ensemble: np.ndarray
+    experts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    thresholds: np.ndarray | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def named(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Everyone who predicts: (block, name, predictions)."""
+        yield *_ENSEMBLE, self.ensemble
+        for name, output in self.experts.items():
+            yield "experts", name, output
+        for name, output in self.baselines.items():
+            yield "baselines", name, output
+
+    def take(self, rows: np.ndarray) -> TaskPredictions:
+        """The same for some recordings."""
+        return replace(
+            self,
+            ensemble=self.ensemble[rows],
+            experts={name: output[rows] for name, output in self.experts.items()},
+            baselines={name: output[rows] for name, output in self.baselines.items()},
+            low=None if self.low is None else self.low[rows],
+            high=None if self.high is None else self.high[rows],
+        )
+
+
+def score(
+    task: Task,
+    y: np.ndarray,
+    subjects: Sequence[str] | np.ndarray,
+    predictions: TaskPredictions,
+    *,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Score one task: the block that the document has under its name.
+
+    All intervals are 95 % bootstrap intervals over subjects; differences are paired, ensemble minus the other. The
+    best expert is the one with the best value of the task's metric on these very data, which favours the expert.
+
+    Args:
+        task: with its classes.
+        y: labels `[n, output]` as `Target.y`; NaN rows are unlabelled and do not count.
+        subjects: `[n]`, the unit that is resampled.
+        predictions: what the ensemble, the experts and the baselines said.
+        groups: name of a grouping -> one group per recording, blank where unknown; adds `subgroups`.
+        replicates: bootstrap resamples.
+        seed: of the resamples.
+
+    Returns:
+        Plain JSON values; what is not known is None.
+
+    Raises:
+        InputError: no recording has a label, or predictions do not fit the labels.
+    """
+    known = np.isfinite(y).all(1)
+    if not known.any():
+        raise InputError(f"task {task.name}: none of {len(y)} recordings has a label; leave the task out")
+    data = _Data(task, y, np.asarray(subjects, dtype=str), predictions, replicates, seed).take(known)
+    found = data.bootstrap()
+    block: dict[str, Any] = {"kind": task.kind, "unit": task.unit, "metric": task.metric, **data.size}
+    if task.kind != "regression":
+        block["classes"] = _class_counts(task, data.y)
+    block["ensemble"] = _scores(found, *_ENSEMBLE)
+    if task.kind in ("multiclass", "multilabel"):
+        block["ensemble"]["per_class"] = {
+            name: {"n": count, **_scores(found, "per_class", name)} for name, count in block["classes"].items()
+        }
+    block["experts"] = {name: _scores(found, "experts", name) for name in predictions.experts}
+    block["baselines"] = {name: _scores(found, "baselines", name) for name in predictions.baselines}
+    block["weights"] = {name: _number(weight) for name, weight in predictions.weights.items()}
+    block["compare"] = _compare(task.metric, found, predictions)
+    if groups:
+        block["subgroups"] = {
+            grouping: _subgroups(data, np.asarray(names, dtype=str)[known]) for grouping, names in groups.items()
+        }
+    return block
+
+
+def result_document(
+    tasks: Mapping[str, Mapping[str, Any]],
+    *,
+    n_recordings: int,
+    n_subjects: int,
+    skipped: Iterable[tuple[str, str]] = (),
+    shared_subjects: Sequence[str] = (),
+    cohort: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The whole JSON of evaluate and crossval.
+
+    Args:
+        tasks: task -> block of `score`.
+        n_recordings: evaluated.
+        n_subjects: evaluated.
+        skipped: (record, reason) of each recording that could not be used.
+        shared_subjects: subjects that are in the training part as well; only their number enters the document.
+        cohort: facts for people: `name`, `generated` (bool), `description`.
+        provenance: what it was trained on, versions, seeds: label -> text or number, in the order to be shown.
+    """
+    document: dict[str, Any] = {
+        "n_recordings": n_recordings,
+        "n_subjects": n_subjects,
+        "skipped": [{"record": record, "reason": reason} for record, reason in skipped],
+        "leakage": {"shared_subjects": len(shared_subjects)},
+        "tasks": dict(tasks),
+    }
+    if cohort is not None:
+        document["cohort"] = dict(cohort)
+    if provenance is not None:
+        document["provenance"] = dict(provenance)
+    return document
+
+
+def age_bands(ages: Sequence[float] | np.ndarray) -> list[str]:
+    """Groups for `score`, in years: 0-39, 40-59, 60-79, 80+; blank where the age is not known."""
+    names = ("0-39", "40-59", "60-79", "80+")
+    return [names[int(np.digitize(age, [40, 60, 80]))] if np.isfinite(age) else "" for age in ages]
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """Recordings of one task with their labels and predictions, and how to resample them."""
+
+    task: Task
+    y: np.ndarray
+    subjects: np.ndarray
+    predictions: TaskPredictions
+    replicates: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if len(self.subjects) != len(self.y):
+            raise InputError(
+                f"task {self.task.name}: {len(self.subjects)} subjects do not fit {len(self.y)} recordings"
+            )
+        for block, name, output in self.predictions.named():
+            if output.shape != self.y.shape:
+                who = f"task {self.task.name}, {block} {name}".rstrip()
+                raise InputError(f"{who}: predictions {output.shape} do not fit labels {self.y.shape}")
+
+    def take(self, rows: np.ndarray) -> _Data:
+        """Some of the recordings."""
+        chosen = self.predictions.take(rows)
+        return replace(self, y=self.y[rows], subjects=self.subjects[rows], predictions=chosen)
+
+    @property
+    def size(self) -> dict[str, int]:
+        """Recordings and subjects, as the document tells them."""
+        return {"n": len(self.y), "n_subjects": len(set(self.subjects))}
+
+    def bootstrap(self) -> dict[_Key, Estimate]:
+        """Every metric of everyone who predicts, and the ensemble's AUROC per class."""
+        return bootstrap(self._statistics, self.subjects, self.replicates, self.seed)
+
+    def _statistics(self, weights: np.ndarray) -> dict[_Key, np.ndarray]:
+        task, y, given = self.task, self.y, self.predictions
+        found: dict[_Key, np.ndarray] = {}
+        for block, name, output in given.named():
+            own: dict[str, Any] = {}
+            if (block, name) == _ENSEMBLE:
+                own = {"low": given.low, "high": given.high, "thresholds": given.thresholds}
+            try:
+                values = evaluate(task.kind, y, output, weights, **own)
+            except InputError as error:
+                raise InputError(f"task {task.name}, {block} {name}".rstrip() + f": {error}") from error
+            found |= {(block, name, metric): value for metric, value in values.items()}
+        if task.kind in ("multiclass", "multilabel"):
+            aurocs = auroc_per_class(task.kind, y, given.ensemble, weights)
+            found |= {("per_class", name, "auroc"): aurocs[:, c] for c, name in enumerate(task.classes)}
+        return found
+
+
+def _scores(found: Mapping[_Key, Estimate], block: str, name: str) -> dict[str, Any]:
+    return {key[2]: _interval(estimate) for key, estimate in found.items() if key[:2] == (block, name)}
+
+
+def _interval(estimate: Estimate) -> dict[str, float | None]:
+    low, high = estimate.interval
+    return {"value": _number(estimate.value), "low": _number(low), "high": _number(high)}
+
+
+def _number(value: float) -> float | None:
+    """Six significant digits, None for what is not a number."""
+    return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def _class_counts(task: Task, y: np.ndarray) -> dict[str, int]:
+    columns = np.hstack([1 - y, y]) if task.kind == "binary" else y
+    return {name: int(count) for name, count in zip(task.classes, columns.sum(0), strict=True)}
+
+
+def _compare(metric: str, found: Mapping[_Key, Estimate], predictions: TaskPredictions) -> dict[str, Any]:
+    upwards = higher_is_better(metric)
+
+    def against(block: str, name: str) -> dict[str, Any]:
+        difference = found[(*_ENSEMBLE, metric)] - found[block, name, metric]
+        told = {"difference": _interval(difference), "verdict": difference.verdict(upwards)}
+        return {"name": name, "metric": metric, **told}
+
+    def goodness(name: str) -> float:
+        value = found["experts", name, metric].value
+        return -np.inf if np.isnan(value) else value if upwards else -value
+
+    compared = {}
+    if predictions.experts:
+        compared["best_expert"] = against("experts", max(predictions.experts, key=goodness))
+    return compared | {name: against("baselines", name) for name in predictions.baselines if name != NOT_COMPARED}
+
+
+def _subgroups(data: _Data, groups: np.ndarray) -> dict[str, Any]:
+    """Group -> its size and the ensemble's value of the task's metric, which is None in a very small group."""
+    found: dict[str, Any] = {}
+    for name in sorted(set(groups) - {""}):
+        part = data.take(groups == name)
+        estimate = Estimate(np.nan, np.empty(0))
+        if part.size["n_subjects"] >= SMALLEST_GROUP:
+            alone = replace(part, predictions=replace(part.predictions, experts={}, baselines={}))
+            estimate = alone.bootstrap()[(*_ENSEMBLE, data.task.metric)]
+        found[str(name)] = {**part.size, data.task.metric: _interval(estimate)}
+    return found
