@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from enecg.errors import EnecgError as EnecgError
     from enecg.errors import InputError as InputError
+    from enecg.readers import read as read
     from enecg.recording import Recording as Recording
 
 __version__ = "0.1.0"
@@ -17,8 +18,9 @@ _HOMES = {
     "EnecgError": "enecg.errors",
     "InputError": "enecg.errors",
     "Recording": "enecg.recording",
+    "read": "enecg.readers",
 }
-__all__ = ["NOTICE", "EnecgError", "InputError", "Recording", "__version__"]
+__all__ = ["NOTICE", "EnecgError", "InputError", "Recording", "__version__", "read"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,64 @@
+"""Readers: one file for each family of formats, chosen by what the file holds and not by its name alone.
+
+To add a family, write `enecg/readers/<family>.py` with two functions and name it in `FAMILIES`:
+
+- `recognises(path, head) -> bool`: is this file (its first bytes are `head`, empty when there is no such file) ours?
+- `read(path, rate, unit) -> Recording`: read it; `rate` and `unit` are what the caller says of a file that is silent.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from enecg.errors import InputError, ReadError
+from enecg.recording import Recording
+
+FAMILIES: Final = ("wfdb", "dicom", "csv")  # asked in this order; csv takes any other text
+_HEAD_BYTES: Final = 4096
+
+
+def read(path: str | Path, *, rate: float | None = None, unit: str | None = None) -> Recording:
+    """Read one ECG from a file of any known format.
+
+    Args:
+        path: the file. A WFDB record may be named by its header, a signal file, or without extension.
+        rate: sampling rate in Hz, for a file that does not state it.
+        unit: amplitude unit (mV, uV, V, or `unitless` for normalised samples), for a file that does not state it.
+
+    Returns:
+        The recording, in mV or normalised, with leads by name.
+
+    Raises:
+        ReadError: no such file, an unknown format, or a file that is damaged or does not say what it must;
+            one line with the reason.
+        MissingExtra: the format needs a package that is not installed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ReadError(f"{path}: is a folder; name one recording's file")
+    try:
+        head = _head(path)
+        for family in FAMILIES:
+            module = import_module(f"enecg.readers.{family}")
+            if module.recognises(path, head):
+                recording: Recording = module.read(path, rate, unit)
+                return recording
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except InputError as error:
+        if type(error) is not InputError:
+            raise
+        raise ReadError(str(error)) from error
+    if not path.exists():
+        raise ReadError(f"{path}: no such file, and no {path.name}.hea beside it")
+    known = ", ".join(family.upper() for family in FAMILIES)
+    raise ReadError(f"{path}: not a format that is read here ({known}); convert it to one of them")
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(_HEAD_BYTES)

@@ -1,0 +1,93 @@
+"""What all readers share: which signals are leads, one amplitude for them all, and facts about the subject."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, Literal, TypeVar
+
+import numpy as np
+
+from enecg.errors import ReadError
+from enecg.leads import STANDARD, canonical
+from enecg.recording import Amplitude, amplitude_of
+
+T = TypeVar("T", str, float)
+
+_OLDEST: Final = 120.0  # years; above lie codes for "not known" (300, 999)
+_YEARS_PER: Final = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
+
+
+def choose_leads(names: Sequence[str]) -> tuple[list[int], dict[str, str]]:
+    """Which of a file's signals are leads, and a note that names those left out.
+
+    Where any of the twelve standard leads is there, only these are taken: the others are breathing, pressure,
+    time columns. A file with none of them (a single `ECG` channel) keeps all its signals.
+    """
+    standard = [row for row, name in enumerate(names) if canonical(name) in STANDARD]
+    if not standard:
+        return list(range(len(names))), {}
+    skipped = [name for row, name in enumerate(names) if row not in standard]
+    return standard, {"skipped_signals": ", ".join(skipped)} if skipped else {}
+
+
+def common_amplitude(units: Sequence[str | None], names: Sequence[str], where: str) -> tuple[np.ndarray, Amplitude]:
+    """The factor of each signal to mV, float64 `[lead]`, and what the samples then are.
+
+    Raises:
+        InputError: a unit is missing or unknown, or millivolts and normalised samples are mixed.
+    """
+    read = [amplitude_of(unit, f"{where}, lead {name}") for unit, name in zip(units, names, strict=True)]
+    amplitudes = [amplitude for _, amplitude in read]
+    if len(set(amplitudes)) > 1:
+        normalised = [name for name, amplitude in zip(names, amplitudes, strict=True) if amplitude == "normalised"]
+        raise ReadError(
+            f"{where}: leads {', '.join(normalised)} are normalised and the others in volts; bring all to one scale"
+        )
+    return np.array([factor for factor, _ in read]), amplitudes[0]
+
+
+def stated_or_given(stated: T | None, given: T | None, what: str, where: str, remedy: str = "") -> T:
+    """What the file states, else what the caller says.
+
+    Args:
+        stated: by the file.
+        given: by the caller, as `read(path, what=given)`.
+        what: "rate" or "unit".
+        where: file (and lead) for the error message.
+        remedy: what the user may write into such a file.
+
+    Raises:
+        ReadError: neither says it, or they contradict each other.
+    """
+    if stated is None and given is None:
+        raise ReadError(f"{where}: no {what} is stated; {remedy}pass {what}= when reading")
+    if stated is not None and given is not None and stated != given:
+        raise ReadError(f"{where}: the file states {what} {stated}, {what}={given} contradicts it; drop the argument")
+    said = given if stated is None else stated
+    assert said is not None
+    return said
+
+
+def age_in_years(text: str | None) -> float | None:
+    """Read `"67"`, `"067Y"`, `"18M"` (months), `"003W"`, `"010D"`; None when it is no possible age."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([YMWD]?)(?:ears?|rs?)?\s*", text or "", flags=re.IGNORECASE)
+    if match is None:
+        return None
+    age = float(match[1]) * _YEARS_PER[match[2].lower()]
+    return age if age <= _OLDEST else None
+
+
+def sex_of(text: str | None) -> Literal["F", "M"] | None:
+    """Read `"Male"`, `"f"` and the like; None for anything else (0 and 1 do not say which is which)."""
+    key = (text or "").strip().lower()
+    if key in ("m", "male"):
+        return "M"
+    return "F" if key in ("f", "female") else None
+
+
+def band_of(text: str) -> tuple[float, float] | None:
+    """Read a band-pass that a text says was applied, in Hz (`"band-passed 0.5-40 Hz"` -> `(0.5, 40.0)`)."""
+    number = r"(\d+(?:\.\d+)?)"
+    match = re.search(rf"band-?\s?pass(?:ed)?:?\s+{number}\s*(?:Hz)?\s*(?:-|–|to)\s*{number}\s*Hz", text, re.IGNORECASE)
+    return (float(match[1]), float(match[2])) if match else None

@@ -1,0 +1,164 @@
+"""CSV: one column a lead, one row a sample; rate and unit in comment lines, a time column or the column names.
+
+```
+# rate: 500
+# unit: mV
+I,II,V1
+0.012,0.034,-0.051
+```
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from enecg.errors import ReadError
+from enecg.leads import STANDARD, canonical
+from enecg.readers.common import age_in_years, band_of, choose_leads, common_amplitude, sex_of, stated_or_given
+from enecg.recording import Recording, Subject
+
+_SEPARATORS: Final = ",;\t"
+_RATE_KEYS: Final = ("rate", "fs", "sampling rate", "sampling_rate", "sampling frequency", "sampling_frequency")
+_UNIT_KEYS: Final = ("unit", "units")
+_SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
+_JITTER: Final = 0.6  # of a step: printed times are rounded, a missing sample shifts the rest by a whole step
+_WHOLE_HZ: Final = 1e-3  # a rate from rounded times this close to whole hertz is that
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column's heading, such as `II (mV)`, `V1 [uV]`, `time_ms`, `Time (s)`."""
+
+    name: str
+    unit: str | None
+
+    @classmethod
+    def parse(cls, heading: str) -> _Column:
+        text = heading.strip(" \"'")
+        match = re.fullmatch(r"(.*?)\s*[(\[]\s*([^)\]]*?)\s*[)\]]", text) or re.fullmatch(
+            r"(time|t)[_ ](\w+)", text, flags=re.IGNORECASE
+        )
+        return cls(match[1], match[2]) if match else cls(text, None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds per unit, of a time column that states its unit."""
+        return _SECONDS.get((self.unit or "").lower()) if self.name.lower() in ("time", "t") else None
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Any text that is not XML or JSON."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return bool(text) and not text.startswith((b"<", b"{")) and not re.search(rb"[\x00-\x08\x0e-\x1f]", text)
+
+
+def read(path: Path, rate: float | None, unit: str | None) -> Recording:
+    """Read CSV separated by comma, semicolon or tab (the latter two also with decimal commas); blanks become NaN.
+
+    A lead's unit comes from its column's name, else from a comment line, else from `unit`; the rate from a comment
+    line, else from a time column, else from `rate`. Columns that are no leads are left out (`notes` names them).
+    """
+    where = str(path)
+    facts, headings, body, separator = _parts(path)
+    columns = [_Column.parse(heading) for heading in headings]
+    if not any(canonical(column.name) in STANDARD for column in columns):
+        raise ReadError(f"{where}: no column is named after a lead; the first row must name them, such as I,II,V1")
+    rows, notes = choose_leads([column.name for column in columns])
+    names = [columns[row].name for row in rows]
+
+    whole = next((facts.pop(key) for key in _UNIT_KEYS if key in facts), None)
+    remedy = "write a line `# unit: mV` on top or "
+    units = [stated_or_given(columns[row].unit or whole, unit, "unit", where, remedy) for row in rows]
+    factors, amplitude = common_amplitude(units, names, where)
+    cells = _cells(body, headings, separator, where)
+    remedy = "write a line `# rate: 500` on top, name a column `time (s)` or `time (ms)`, or "
+    said = _rate(facts, columns, cells, where)
+    return Recording(
+        signal=np.stack([_numbers(cells, row, headings, where) for row in rows]) * factors[:, None],
+        rate=stated_or_given(said, rate, "rate", where, remedy),
+        leads=tuple(names),
+        amplitude=amplitude,
+        subject=Subject(age=age_in_years(facts.pop("age", None)), sex=sex_of(facts.pop("sex", None))),
+        source=where,
+        band=band_of("\n".join(f"{key}: {value}" for key, value in facts.items())),
+        notes=facts | notes,
+    )
+
+
+def _parts(path: Path) -> tuple[dict[str, str], list[str], str, str]:
+    """The comments' facts, the headings, the rows below as text, and the separator."""
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    lines = text.splitlines()
+    comments = [line.strip("# \t") for line in lines if line.startswith("#")]
+    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    heading = rows[0] if rows else ""
+    separator = max(_SEPARATORS, key=heading.count)
+    pairs = [re.match(r"(?:([\w ]+?)\s*[:=]\s*)?(.*)", line) for line in comments]
+    facts = {(pair[1] or "comment").lower(): pair[2] for pair in pairs if pair}
+    return facts, heading.split(separator), "\n".join(rows[1:]), separator
+
+
+def _cells(body: str, headings: Sequence[str], separator: str, where: str) -> pd.DataFrame:
+    """The rows as text, one column a heading."""
+    if separator != ",":
+        body = body.replace(",", ".")
+    try:
+        cells = pd.read_csv(
+            io.StringIO(body), sep=separator, header=None, dtype=str, keep_default_na=False, index_col=False
+        )
+    except pd.errors.EmptyDataError:
+        raise ReadError(f"{where}: there are no samples below the column names") from None
+    except pd.errors.ParserError as error:
+        raise ReadError(f"{where}: rows have different numbers of columns: {' '.join(str(error).split())}") from None
+    short = np.flatnonzero(cells.isna().any(axis=1))
+    if cells.shape[1] != len(headings) or len(short):
+        line = f"; sample {short[0] + 1} is cut short" if len(short) else ""
+        raise ReadError(f"{where}: rows do not have the {len(headings)} columns that the first row names{line}")
+    return cells
+
+
+def _numbers(cells: pd.DataFrame, column: int, headings: Sequence[str], where: str) -> np.ndarray:
+    text = cells[column].str.strip()
+    values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(np.isnan(values) & ~text.str.lower().isin(["", "nan", "na"]).to_numpy())
+    if len(bad):
+        raise ReadError(f"{where}: sample {bad[0] + 1}, column {headings[column]}: {text[bad[0]]!r} is not a number")
+    return values
+
+
+def _rate(facts: dict[str, str], columns: Sequence[_Column], cells: pd.DataFrame, where: str) -> float | None:
+    """Hz, from a comment or else from the time column; None when neither says it."""
+    for key in _RATE_KEYS:
+        if key in facts:
+            text = facts.pop(key)
+            match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:Hz)?", text, flags=re.IGNORECASE)
+            if match is None:
+                raise ReadError(f"{where}: {key} {text!r} is not a rate in Hz, such as 500")
+            return float(match[1])
+    for row, column in enumerate(columns):
+        if column.seconds is not None:
+            times = _numbers(cells, row, [column.name for column in columns], where) * column.seconds
+            return _rate_of(times, where)
+    return None
+
+
+def _rate_of(times: np.ndarray, where: str) -> float:
+    """Hz, of evenly spaced times in seconds."""
+    even = np.linspace(times[0], times[-1], len(times))
+    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    if not step > 0 or np.abs(times - even).max() > _JITTER * step:
+        raise ReadError(f"{where}: times are not evenly spaced; resample to one rate")
+    whole = round(1 / step)
+    return float(whole) if abs(1 / step - whole) < _WHOLE_HZ * whole else 1 / step
