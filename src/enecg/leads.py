@@ -39,8 +39,9 @@ def canonical(name: str) -> str:
 
     A name that is none of the twelve is returned stripped but otherwise as it stands.
     """
-    bare = re.sub(r"^(MDC_?)?(ECG)?_?(LEAD)?[\s_:-]*", "", name.strip(), flags=re.IGNORECASE)
-    bare = re.sub(r"[\s_]*(\[.*\]|\(.*\)|/.*)$", "", bare)
+    # A hyphen belongs to a prefix only; "-aVR" is another lead, turned upside down.
+    bare = re.sub(r"^((MDC|ECG|EKG|LEAD)(-|[\s_:]*))+", "", name.strip(), flags=re.IGNORECASE)
+    bare = re.sub(r"\s*[\[(/]\s*([muµμ]?V|Einthoven)\s*[\])]?$", "", bare, flags=re.IGNORECASE)
     key = bare.upper().replace(" ", "")
     return _SPELLING.get(key) or _ALIASES.get(key) or _ALIASES.get(name.strip().upper()) or name.strip()
 

@@ -16,18 +16,7 @@ Amplitude = Literal["mV", "normalised"]
 
 _TO_MV: Final = {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolt": 1e-3,
                  "microvolts": 1e-3, "v": 1e3, "volt": 1e3, "volts": 1e3}  # fmt: skip
-_NORMALISED: Final = {
-    "sd",
-    "z",
-    "zscore",
-    "z-score",
-    "normalised",
-    "normalized",
-    "nu",
-    "unitless",
-    "1",
-    "none",
-}
+_NORMALISED: Final = {"sd", "z", "zscore", "z-score", "normalised", "normalized", "nu", "unitless", "1", "none"}
 
 
 def amplitude_of(unit: str | None, where: str) -> tuple[float, Amplitude]:
@@ -97,6 +86,14 @@ class Recording:
         check_unique(names, where)
         object.__setattr__(self, "signal", signal)
         object.__setattr__(self, "leads", names)
+        object.__setattr__(self, "rate", float(self.rate))  # 500 and 500.0 are one rate, and give one hash
+        if self.band is not None:
+            object.__setattr__(self, "band", (float(self.band[0]), float(self.band[1])))
+
+    def __repr__(self) -> str:
+        """What it is, without samples and without anything about the person."""
+        size = f"{len(self.leads)} leads, {self.seconds:g} s at {self.rate:g} Hz, {self.amplitude}"
+        return f"Recording({self.source or 'unnamed'}: {size})"
 
     @property
     def seconds(self) -> float:

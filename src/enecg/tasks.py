@@ -151,16 +151,19 @@ def _task(name: str, kind: str | None, column: str | None) -> Task:
     return Task(name, kind, column or name, loss=loss, metric=metric)  # type: ignore[arg-type]
 
 
-def _text(value: object) -> str:
+def cell_text(value: object) -> str:
+    """A table's cell as text: blank when missing, `1` for 1.0 (a 0/1 column with gaps arrives as floats)."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))  # a 0/1 column with gaps arrives as floats
+        return str(int(value))
     text = str(value).strip()
     return "" if text.lower() in MISSING else text
 
 
-def read_labels(task: Task, values: Sequence[object], where: str = "manifest") -> Target:
+def read_labels(
+    task: Task, values: Sequence[object], where: str = "manifest", names: Sequence[str] | None = None
+) -> Target:
     """Turn a column's cells into a `Target`. Blank cells are missing labels (NaN), never a class.
 
     A cell that cannot be read (text where a number is needed, a class that the task does not have, a sentinel
@@ -171,11 +174,12 @@ def read_labels(task: Task, values: Sequence[object], where: str = "manifest") -
         task: classes are taken from the labels when it has none; a fitted task keeps its own.
         values: one cell per recording; multilabel cells separate classes by `;`.
         where: file name for messages.
+        names: of the recordings, for messages; row numbers of the file (the heading is row 1) when None.
 
     Raises:
         InputError: nothing is labelled, or the labels do not make two classes.
     """
-    texts = [_text(value) for value in values]
+    texts = [cell_text(value) for value in values]
     if task.kind == "regression":
         y, problems = _numbers(task, texts)
     else:
@@ -183,13 +187,17 @@ def read_labels(task: Task, values: Sequence[object], where: str = "manifest") -
         cells = [[aliases.get(part.lower(), part) for part in _split(task, text)] for text in texts]
         task = replace(task, classes=task.classes or _classes(task, cells, where))
         y, problems = _one_hot(task, cells)
+    told = tuple(
+        f"{where}: {f'row {row + 2}' if names is None else names[row]}, column {task.column}: {reason}"
+        for row, reason in problems
+    )
     if not np.isfinite(y).any():
-        first = f"; first: {problems[0]}" if problems else ""
+        first = f"; first: {told[0]}" if told else ""
         raise InputError(f"{where}: column {task.column} has no label for task {task.name}{first}")
-    return Target(task, y, tuple(f"{where}: {problem}" for problem in problems))
+    return Target(task, y, told)
 
 
-def _one_hot(task: Task, cells: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[str]]:
+def _one_hot(task: Task, cells: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[tuple[int, str]]]:
     index = {name: i for i, name in enumerate(task.classes)}
     y = np.full((len(cells), len(index)), np.nan)
     problems = []
@@ -198,8 +206,7 @@ def _one_hot(task: Task, cells: Sequence[Sequence[str]]) -> tuple[np.ndarray, li
         if len(known) < len(cell):
             strange = next(name for name in cell if name not in index)
             hint = "; 0/1 does not say which is which" if strange in ("0", "1") else ""
-            told = f"row {row + 2}, column {task.column}: {strange!r} is none of {', '.join(task.classes)}{hint}"
-            problems.append(told)
+            problems.append((row, f"{strange!r} is none of {', '.join(task.classes)}{hint}"))
         # In a multilabel cell a finding that was not trained for says nothing against the others.
         if known or (cell and task.kind == "multilabel"):
             y[row] = 0
@@ -228,21 +235,20 @@ def _classes(task: Task, cells: Sequence[Sequence[str]], where: str) -> tuple[st
     return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
-def _numbers(task: Task, texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def _numbers(task: Task, texts: Sequence[str]) -> tuple[np.ndarray, list[tuple[int, str]]]:
     y = np.full((len(texts), 1), np.nan)
     low, high = task.limits
     problems = []
     for row, text in enumerate(texts):
         if not text:
             continue
-        told = f"row {row + 2}, column {task.column}: {text!r}"
         try:
             value = float(text)
         except ValueError:
-            problems.append(f"{told} is not a number")
+            problems.append((row, f"{text!r} is not a number"))
             continue
         if low <= value <= high:
             y[row] = value
         else:
-            problems.append(f"{told} is outside {low:g} to {high:g} {task.unit}".rstrip())
+            problems.append((row, f"{text!r} is outside {low:g} to {high:g} {task.unit}".rstrip()))
     return y, problems

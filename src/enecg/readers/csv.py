@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,7 +30,7 @@ _SEPARATORS: Final = ",;\t"
 _RATE_KEYS: Final = ("rate", "fs", "sampling rate", "sampling_rate", "sampling frequency", "sampling_frequency")
 _UNIT_KEYS: Final = ("unit", "units")
 _SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
-_JITTER: Final = 0.6  # of a step: printed times are rounded, a missing sample shifts the rest by a whole step
+_JITTER: Final = 0.6  # of a step: printed times are rounded, a missing sample is a whole step
 _WHOLE_HZ: Final = 1e-3  # a rate from rounded times this close to whole hertz is that
 
 
@@ -67,7 +68,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     line, else from a time column, else from `rate`. Columns that are no leads are left out (`notes` names them).
     """
     where = str(path)
-    facts, headings, body, separator = _parts(path)
+    facts, headings, lines, separator = _parts(path)
     columns = [_Column.parse(heading) for heading in headings]
     if not any(canonical(column.name) in STANDARD for column in columns):
         raise ReadError(f"{where}: no column is named after a lead; the first row must name them, such as I,II,V1")
@@ -78,7 +79,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     remedy = "write a line `# unit: mV` on top or "
     units = [stated_or_given(columns[row].unit or whole, unit, "unit", where, remedy) for row in rows]
     factors, amplitude = common_amplitude(units, names, where)
-    cells = _cells(body, headings, separator, where)
+    cells = _cells(lines, headings, separator, where)
     remedy = "write a line `# rate: 500` on top, name a column `time (s)` or `time (ms)`, or "
     said = _rate(facts, columns, cells, where)
     return Recording(
@@ -93,8 +94,8 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     )
 
 
-def _parts(path: Path) -> tuple[dict[str, str], list[str], str, str]:
-    """The comments' facts, the headings, the rows below as text, and the separator."""
+def _parts(path: Path) -> tuple[dict[str, str], list[str], list[str], str]:
+    """The comments' facts, the headings, the rows below them, and the separator."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
@@ -107,26 +108,30 @@ def _parts(path: Path) -> tuple[dict[str, str], list[str], str, str]:
     separator = max(_SEPARATORS, key=heading.count)
     pairs = [re.match(r"(?:([\w ]+?)\s*[:=]\s*)?(.*)", line) for line in comments]
     facts = {(pair[1] or "comment").lower(): pair[2] for pair in pairs if pair}
-    return facts, heading.split(separator), "\n".join(rows[1:]), separator
+    return facts, heading.split(separator), rows[1:], separator
 
 
-def _cells(body: str, headings: Sequence[str], separator: str, where: str) -> pd.DataFrame:
+def _cells(rows: Sequence[str], headings: Sequence[str], separator: str, where: str) -> pd.DataFrame:
     """The rows as text, one column a heading."""
+    if not rows:
+        raise ReadError(f"{where}: there are no samples below the column names")
+    for sample, row in enumerate(rows, start=1):
+        if row.count(separator) != len(headings) - 1:
+            raise ReadError(
+                f"{where}: sample {sample} has {row.count(separator) + 1} columns, the first row names {len(headings)}"
+            )
+    body = "\n".join(rows)
     if separator != ",":
         body = body.replace(",", ".")
-    try:
-        cells = pd.read_csv(
-            io.StringIO(body), sep=separator, header=None, dtype=str, keep_default_na=False, index_col=False
-        )
-    except pd.errors.EmptyDataError:
-        raise ReadError(f"{where}: there are no samples below the column names") from None
-    except pd.errors.ParserError as error:
-        raise ReadError(f"{where}: rows have different numbers of columns: {' '.join(str(error).split())}") from None
-    short = np.flatnonzero(cells.isna().any(axis=1))
-    if cells.shape[1] != len(headings) or len(short):
-        line = f"; sample {short[0] + 1} is cut short" if len(short) else ""
-        raise ReadError(f"{where}: rows do not have the {len(headings)} columns that the first row names{line}")
-    return cells
+    return pd.read_csv(
+        io.StringIO(body),
+        sep=separator,
+        header=None,
+        dtype=str,
+        keep_default_na=False,
+        quoting=QUOTE_NONE,
+        skip_blank_lines=False,
+    )
 
 
 def _numbers(cells: pd.DataFrame, column: int, headings: Sequence[str], where: str) -> np.ndarray:
@@ -156,9 +161,8 @@ def _rate(facts: dict[str, str], columns: Sequence[_Column], cells: pd.DataFrame
 
 def _rate_of(times: np.ndarray, where: str) -> float:
     """Hz, of evenly spaced times in seconds."""
-    even = np.linspace(times[0], times[-1], len(times))
     step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    if not step > 0 or np.abs(times - even).max() > _JITTER * step:
+    if not step > 0 or np.abs(np.diff(times) - step).max() > _JITTER * step:
         raise ReadError(f"{where}: times are not evenly spaced; resample to one rate")
     whole = round(1 / step)
     return float(whole) if abs(1 / step - whole) < _WHOLE_HZ * whole else 1 / step

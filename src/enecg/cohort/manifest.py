@@ -1,0 +1,269 @@
+"""The manifest: a table with one row a recording, whose columns are its labels.
+
+Columns with a meaning of their own (any other may be a label):
+
+- `record`: the recording's file, or a WFDB record without extension, relative to the manifest's folder. Required.
+- `subject_id`: the person; where it is blank, the recording is its own subject.
+- `same_recording_as`: for a recording that is held twice, the other's `record` or any name that both rows give. Such
+  rows belong to one subject: a copy among the training recordings would give a test recording's labels away.
+
+How CSV is read: a column is numeric when every filled cell is a plain number, else text. Numbers with leading zeros
+(`007`) or more than 15 digits are ids, and text. `record`, `subject_id` and `same_recording_as` are always text. In a
+numeric column blank cells and words such as `NA` are missing (NaN); in a text column blank cells are.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from enecg.cohort import LAYOUTS
+from enecg.cohort.query import matching
+from enecg.cohort.split import shared_subjects as leakage
+from enecg.cohort.split import subject_folds
+from enecg.errors import InputError
+from enecg.tasks import MISSING, Target, Task, cell_text, read_labels
+
+__all__ = ["Cohort", "leakage"]
+
+_NAMES: Final = ("record", "subject_id", "same_recording_as")
+_PLAIN_NUMBER: Final = r"[+-]?(?:(?:0|[1-9]\d{0,14})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
+_RECORD_FILES: Final = (".hea", ".dat", ".mat")  # files of a WFDB record that is named without extension
+
+
+@dataclass(frozen=True, eq=False)
+class Cohort:
+    """Recordings with labels; made by `load` or `from_table`.
+
+    Attributes:
+        table: one row a recording; RangeIndex; `record` and `subject_id` are text, the latter without gaps.
+        root: the folder that `record` is relative to.
+        name: for messages and reports.
+    """
+
+    table: pd.DataFrame
+    root: Path
+    name: str
+
+    @classmethod
+    def load(cls, path: str | Path, where: str | None = None) -> Cohort:
+        """Read a manifest (CSV or Parquet), or the folder of a data set whose layout is known.
+
+        Args:
+            path: the manifest, or such a folder (`enecg.cohort.LAYOUTS`).
+            where: a row filter in pandas query syntax, such as `strat_fold <= 8`.
+
+        Raises:
+            InputError: no such file, no table in it, or what `from_table` refuses; one line.
+        """
+        path = Path(path)
+        try:
+            if path.is_dir():
+                return cls.from_table(_table_of_folder(path), path, path.name, where)
+            return cls.from_table(_read_table(path), path.parent, path.name, where)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, root: Path, name: str, where: str | None = None) -> Cohort:
+        """Make a cohort of a table: check its records, complete its subjects, then filter its rows.
+
+        Raises:
+            InputError: no column `record`, a record named twice, a filter that cannot be read, or nothing left.
+        """
+        table = table.rename(columns=str)
+        if "record" not in table.columns:
+            raise InputError(f"{name}: there is no column 'record'; it has {_listed(table.columns)}")
+        if not table.columns.is_unique:
+            raise InputError(f"{name}: two columns are named {table.columns[table.columns.duplicated()][0]!r}")
+        names = {column: table[column].map(cell_text) for column in _NAMES if column in table.columns}
+        table = table.assign(**names).reset_index(drop=True)
+        _check_unique(table["record"], name)
+        table = table.assign(subject_id=_subjects(table))
+        if where is not None:
+            table = table[matching(table, where, name)].reset_index(drop=True)
+        if table.empty:
+            raise InputError(f"{name}: no recording {f'meets --where {where!r}' if where else 'is in it'}")
+        return cls(table, root, name)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def records(self) -> list[str]:
+        """Names of the recordings, as in the manifest."""
+        return list(self.table["record"])
+
+    @property
+    def subjects(self) -> np.ndarray:
+        """The unit to split by, str `[recording]`."""
+        return np.array(self.table["subject_id"], dtype=str)
+
+    def path(self, i: int) -> Path:
+        """Where recording `i` lies.
+
+        Raises:
+            InputError: its name is blank or leaves the manifest's folder (`..`, absolute, or by a symbolic link).
+        """
+        record = str(self.table["record"].iloc[i])
+        if not record or "\0" in record:
+            raise InputError(f"{self.name}: recording {i + 1} has no name in column 'record'")
+        inside = Path(os.path.normpath(record))
+        place, root = self.root / inside, _real(self.root)
+        stem = place.with_suffix("") if place.suffix in _RECORD_FILES else place
+        files = [place, *(stem.with_name(stem.name + ending) for ending in _RECORD_FILES)]
+        leaves = inside.is_absolute() or inside.parts[:1] == ("..",) or not _real(place.parent).is_relative_to(root)
+        if leaves or any(file.is_symlink() and not _real(file).is_relative_to(root) for file in files):
+            raise InputError(f"{self.name}: {record} leaves the manifest's folder; put the recording inside it")
+        return place
+
+    def target(self, task: Task) -> Target:
+        """A task's labels, with a line for each cell that could not be read.
+
+        Raises:
+            InputError: no such column (with the nearest names), or no label in it.
+        """
+        if task.column not in self.table.columns:
+            near = difflib.get_close_matches(task.column, map(str, self.table.columns), n=3, cutoff=0.5)
+            hint = f"nearest: {_listed(near)}" if near else f"it has {_listed(self.table.columns)}"
+            raise InputError(
+                f"{self.name}: there is no column {task.column!r} for task {task.name}; {hint}; "
+                f"name another as {task.name}=COLUMN"
+            )
+        return read_labels(task, list(self.table[task.column]), self.name, self.records)
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> Cohort:
+        """Some of the recordings, by number or by a mask, in that order."""
+        rows = np.asarray(rows)
+        numbers = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
+        return Cohort(self.table.iloc[numbers].reset_index(drop=True), self.root, self.name)
+
+    def folds(self, n: int, seed: int = 0) -> np.ndarray:
+        """Assign whole subjects to `n` folds that hold about as many recordings each, whatever the rows' order.
+
+        Returns:
+            int `[recording]` in 0..n-1.
+
+        Raises:
+            InputError: fewer subjects than folds.
+        """
+        return subject_folds(self.subjects, n, seed)
+
+    def digest(self, rows: np.ndarray | Sequence[int] | None = None) -> str:
+        """sha256 over names and cells of all columns of all recordings (or of `rows`): what a model was trained on.
+
+        It does not depend on the order of rows or columns, nor on CSV or Parquet. It does not cover the samples:
+        the embedding store holds a hash of every recording's content.
+        """
+        table = self.table if rows is None else self.take(rows).table
+        columns = sorted(table.columns)
+        cells = sorted(zip(*(map(cell_text, table[column]) for column in columns), strict=True))
+        return hashlib.sha256(json.dumps([columns, cells]).encode()).hexdigest()
+
+
+@lru_cache(maxsize=4096)
+def _real(path: Path) -> Path:
+    """A path without symbolic links; kept, as recordings share few folders and resolving is slow."""
+    return Path(os.path.realpath(path))
+
+
+def _listed(columns: Iterable[str]) -> str:
+    return ", ".join(map(str, columns)) or "no columns"
+
+
+def _table_of_folder(folder: Path) -> pd.DataFrame:
+    for layout in LAYOUTS:
+        module = import_module(f"enecg.cohort.{layout}")
+        if module.recognises(folder):
+            table: pd.DataFrame = module.table(folder)
+            return table
+    raise InputError(f"{folder}: a folder that is none of the known data sets ({', '.join(LAYOUTS)}); name a manifest")
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    raw = path.read_bytes()
+    try:
+        if raw.startswith(b"PAR1"):
+            table: pd.DataFrame = pd.read_parquet(io.BytesIO(raw)).apply(_joined)
+            return table
+        return _read_csv(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is neither Parquet nor UTF-8 text; save the manifest as one of them") from None
+    except ValueError as error:  # so are the parsing errors of pandas and pyarrow
+        raise InputError(f"{path}: not a readable table: {' '.join(str(error).split())}") from error
+
+
+def _joined(column: pd.Series) -> pd.Series:
+    """Lists in cells (several labels) as CSV writes them: separated by semicolons."""
+    if column.dtype != object:
+        return column
+    return column.map(lambda cell: ";".join(map(str, cell)) if isinstance(cell, np.ndarray | list | tuple) else cell)
+
+
+def _read_csv(text: str) -> pd.DataFrame:
+    heading = text.split("\n", 1)[0]
+    separator = max(",;\t", key=heading.count)
+    table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError("rows have more cells than the first row has names")
+    table.columns = [str(column).strip() for column in table.columns]
+    typed: pd.DataFrame = table.apply(lambda column: column if column.name in _NAMES else _typed(column))
+    return typed
+
+
+def _typed(column: pd.Series) -> pd.Series:
+    """Numbers where every filled cell is a plain number, else text with NaN for blanks."""
+    cells = column.str.strip()
+    missing = cells.str.lower().isin(MISSING)
+    if not missing.all() and cells[~missing].str.fullmatch(_PLAIN_NUMBER).all():
+        return pd.to_numeric(cells.mask(missing))
+    return cells.mask(cells == "")
+
+
+def _check_unique(records: pd.Series, name: str) -> None:
+    """Refuse a record that is named twice, in whatever spelling of its path."""
+    places = records.map(os.path.normpath)
+    again = np.flatnonzero(places.duplicated() & (records != ""))
+    if len(again):
+        first = int(np.flatnonzero(places == places[again[0]])[0])
+        raise InputError(f"{name}: record {records[again[0]]} is in rows {first + 2} and {again[0] + 2}; keep one")
+
+
+def _subjects(table: pd.DataFrame) -> list[str]:
+    """The subject of each row; recordings held twice join the subjects that hold them."""
+    own = table["record"].tolist()
+    if "subject_id" in table.columns:
+        own = [subject or record for subject, record in zip(table["subject_id"], own, strict=True)]
+    if "same_recording_as" not in table.columns:
+        return own
+    group = {subject: subject for subject in own}
+
+    def head(subject: str) -> str:
+        while group[subject] != subject:
+            subject = group[subject]
+        return subject
+
+    named = set(table["subject_id"]) if "subject_id" in table.columns else set()
+    holder: dict[str, str] = {}
+    links = table["same_recording_as"]
+    wanted = set(links) - {""}
+    for subject, record, link in zip(own, table["record"], links, strict=True):
+        for name in (link, record):
+            if name in wanted:
+                pair = sorted(
+                    (head(subject), head(holder.setdefault(name, subject))), key=lambda s: (s not in named, s)
+                )
+                group[pair[1]] = pair[0]
+    return [head(subject) for subject in own]
