@@ -1,0 +1,212 @@
+"""Combining heads: calibrated out-of-fold outputs, weighted per task by non-negative weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import minimize
+
+from enecg.tasks import Kind, Target
+
+# Pull of the class weights towards the uniform mean, in units of summed log-loss: a class with a handful of
+# positives keeps the mean, one with hundreds finds its own weights.
+PULL = 2.0
+Rule = Literal["non-negative", "free"]
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-z)) without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
+
+
+def softmax(z: np.ndarray) -> np.ndarray:
+    """Along the last axis."""
+    e = np.exp(z - z.max(-1, keepdims=True))
+    return np.asarray(e / e.sum(-1, keepdims=True))
+
+
+def link(kind: Kind, z: np.ndarray) -> np.ndarray:
+    """From a combined score to a value or probabilities."""
+    if kind == "regression":
+        return z
+    return softmax(z) if kind == "multiclass" else sigmoid(z)
+
+
+@dataclass
+class Platt:
+    """Scores to log odds: `slope * score + offset` per output (Platt 1999)."""
+
+    slope: np.ndarray  # [output]
+    offset: np.ndarray  # [output]
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """float64 `[recording, output]` log odds; unchanged for a regression."""
+        return np.asarray(scores * self.slope + self.offset)
+
+    @classmethod
+    def identity(cls, outputs: int) -> Platt:
+        """For regressions."""
+        return cls(np.ones(outputs), np.zeros(outputs))
+
+    @classmethod
+    def fit(cls, scores: np.ndarray, y: np.ndarray, steps: int = 30) -> Platt:
+        """Logistic regression per output by Newton's method, with Platt's softened labels.
+
+        Args:
+            scores: `[recording, output]`, out of fold.
+            y: 0/1 `[recording, output]`.
+        """
+        centre, spread = scores.mean(0), scores.std(0) + 1e-9
+        s = (scores - centre) / spread
+        positives = y.sum(0)
+        soft = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+        slope, offset = np.zeros(y.shape[1]), np.log((positives + 1) / (len(y) - positives + 1))
+        for _ in range(steps):
+            p = sigmoid(s * slope + offset)
+            g, h = soft - p, p * (1 - p) + 1e-9
+            g0, g1 = g.sum(0), (g * s).sum(0) - 1e-3 * slope
+            h00, h01, h11 = h.sum(0), (h * s).sum(0), (h * s * s).sum(0) + 1e-3
+            determinant = h00 * h11 - h01**2
+            offset = offset + np.clip((h11 * g0 - h01 * g1) / determinant, -2, 2)
+            slope = slope + np.clip((h00 * g1 - h01 * g0) / determinant, -2, 2)
+        slope = np.maximum(slope, 0) / spread  # a head that is worse than chance says nothing
+        return cls(slope, offset - np.where(slope > 0, slope * centre, 0))
+
+
+@dataclass
+class Combiner:
+    """One task's members, weighted.
+
+    Attributes:
+        kind: of the task.
+        members: names, `expert/head`.
+        platt: one per member.
+        weights: `[member, output]`.
+        bias: `[output]`.
+    """
+
+    kind: Kind
+    members: tuple[str, ...]
+    platt: list[Platt]
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def calibrated(self, scores: Sequence[np.ndarray]) -> np.ndarray:
+        """`[member, recording, output]`: log odds or values of each member."""
+        return np.stack([platt(score) for platt, score in zip(self.platt, scores, strict=True)])
+
+    def effective(self, calibrated: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+        """Weights per recording `[member, recording, output]`: the gate's say, and none for a member without answer.
+
+        Args:
+            calibrated: from `calibrated`.
+            residual: the gate's log factors `[recording, member]`, or None for the static weights.
+        """
+        static = self.weights[:, None, :]
+        weights = static * np.isfinite(calibrated)
+        if residual is not None:
+            weights = weights * np.exp(residual.T[:, :, None])
+        total = weights.sum(0)
+        lost = total == 0  # every weighted member is silent: the others count alike
+        weights = np.where(lost, np.isfinite(calibrated).astype(float), weights)
+        scale = static.sum(0) / np.maximum(weights.sum(0), 1e-12)
+        return np.asarray(weights * scale)
+
+    def combine(self, calibrated: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+        """Combined scores `[recording, output]`, before the link; NaN where no member has an answer."""
+        weights = self.effective(calibrated, residual)
+        z: np.ndarray = (np.nan_to_num(calibrated) * weights).sum(0) + self.bias
+        return np.asarray(np.where(np.isfinite(calibrated).any(0), z, np.nan))
+
+    def shares(self) -> dict[str, float]:
+        """Expert name -> its static share, the mean over outputs; they sum to one."""
+        each = self.weights.mean(1)
+        out: dict[str, float] = {}
+        for member, weight in zip(self.members, each, strict=True):
+            expert = member.split("/")[0]
+            out[expert] = out.get(expert, 0.0) + float(weight / max(each.sum(), 1e-12))
+        return out
+
+    def predict(self, scores: Sequence[np.ndarray], residual: np.ndarray | None = None) -> np.ndarray:
+        """Value or probabilities `[recording, output]` from the members' scores."""
+        return link(self.kind, self.combine(self.calibrated(scores), residual))
+
+    @classmethod
+    def fit(cls, members: Sequence[str], scores: Sequence[np.ndarray], target: Target, rule: Rule) -> Combiner:
+        """Calibrate each member, then weight them, all on out-of-fold scores.
+
+        Regressions: weights that sum to one, least absolute error. Classes: log-loss with a pull towards the
+        uniform mean. `rule="free"` is ordinary stacking: no sign, no sum.
+        """
+        kind, rows = target.task.kind, target.known
+        y = target.y[rows]
+        inside = [score[rows] for score in scores]
+        if kind == "regression":
+            platt = [Platt.identity(1)] * len(inside)
+        else:
+            platt = [Platt.fit(np.nan_to_num(score), y) for score in inside]
+        stack = np.stack([p(score) for p, score in zip(platt, inside, strict=True)])
+        with np.errstate(invalid="ignore"):
+            known = np.isfinite(stack)
+            mean = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
+        stack = np.where(known, stack, mean)
+        solve = _weigh_values if kind == "regression" else _weigh_classes
+        weights, bias = solve(stack, y, kind, rule)
+        return cls(kind, tuple(members), platt, weights, bias)
+
+
+def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    """Least absolute error (smoothed near zero) of a weighted mean of values."""
+    x, truth = stack[:, :, 0].T, y[:, 0]
+    count = x.shape[1]
+    unit = float(np.median(np.abs(truth - np.median(truth)))) or 1.0
+    soft = 1e-3 * unit
+
+    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
+        error = x @ w[:count] + (w[count] * unit if rule == "free" else 0.0) - truth
+        size = np.sqrt(error**2 + soft**2)
+        slope = error / size / (unit * len(truth))
+        gradient = x.T @ slope
+        if rule == "free":
+            gradient = np.append(gradient, slope.sum() * unit)
+        return float(size.mean() / unit), gradient
+
+    start = np.full(count, 1 / count)
+    if rule == "free":
+        found = minimize(loss, np.append(start, 0.0), jac=True, method="BFGS").x
+        return found[:count, None], found[count:] * unit
+    sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
+    found = minimize(
+        loss, start, jac=True, method="SLSQP", bounds=[(0, 1)] * count, constraints=[sums_to_one],
+        options={"maxiter": 300, "ftol": 1e-9},
+    ).x  # fmt: skip
+    weights = np.where(found < 1e-4, 0, found)
+    return (weights / weights.sum())[:, None], np.zeros(1)
+
+
+def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+    """Log-loss of weighted log odds, one set of weights per output, pulled towards the uniform mean."""
+    members, _, outputs = stack.shape
+    uniform = 1 / members
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights, bias = flat[:-outputs].reshape(members, outputs), flat[-outputs:]
+        z = np.einsum("mno,mo->no", stack, weights) + bias
+        p = link(kind, z)
+        if kind == "multiclass":
+            cost = -np.log(np.maximum((p * y).sum(1), 1e-12)).sum()
+        else:
+            cost = (np.logaddexp(0, z) - y * z).sum()
+        error = p - y
+        gradient = np.einsum("mno,no->mo", stack, error) + 2 * PULL * (weights - uniform)
+        cost += PULL * ((weights - uniform) ** 2).sum()
+        return float(cost), np.concatenate([gradient.ravel(), error.sum(0)])
+
+    start = np.concatenate([np.full(members * outputs, uniform), np.zeros(outputs)])
+    low = 0 if rule == "non-negative" else None
+    bounds = [(low, None)] * (members * outputs) + [(None, None)] * outputs
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
+    return found[:-outputs].reshape(members, outputs), found[-outputs:]

@@ -1,0 +1,180 @@
+"""Fitting an ensemble from stored embeddings: heads, out-of-fold outputs, weights, gate, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from enecg.cohort.split import subject_folds
+from enecg.ensemble.calibrate import choose_thresholds, residual_quantiles
+from enecg.ensemble.combine import Combiner
+from enecg.ensemble.gate import fit_gate
+from enecg.ensemble.heads.base import Head
+from enecg.ensemble.heads.linear import Joint
+from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel, side_by_side
+from enecg.ensemble.recipe import ExpertInfo, Recipe
+from enecg.errors import InputError
+from enecg.tasks import Target
+
+Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
+FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
+
+
+def fit(
+    embeddings: Embeddings,
+    targets: Sequence[Target],
+    subjects: np.ndarray,
+    experts: Sequence[ExpertInfo],
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    training: dict[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ensemble:
+    """Fit an ensemble.
+
+    Args:
+        embeddings: expert name -> float32 `[recording, dim]`.
+        targets: labels of the same recordings; NaN rows are masked, task by task.
+        subjects: `[recording]`; everything held out inside is held out by subject.
+        experts: facts of the experts in `embeddings`.
+        recipe: the default one when None.
+        seed: of everything random.
+        training: facts to be kept in the bundle about what it was trained on.
+        progress: called with a line before each part.
+
+    Raises:
+        InputError: too few labelled recordings or subjects, or a class task with one class only.
+    """
+    recipe = recipe or Recipe()
+    subjects = np.asarray(subjects, dtype=str)
+    targets = [_checked(target, subjects, recipe) for target in targets]
+    by_name = {target.task.name: target for target in targets}
+    predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
+    view = _view(experts)
+    models = {}
+    for target in targets:
+        progress(f"weights for {target.task.name}")
+        models[target.task.name] = _fit_task(target, predictors, scores, embeddings[view], subjects, recipe, seed)
+    assert by_name.keys() == models.keys()
+    return Ensemble(list(experts), models, predictors, view, {**asdict(recipe), "seed": seed}, training or {})
+
+
+def _checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
+    """The target without classes that never occur, or an error that says why the task cannot be fitted."""
+    task, known = target.task, target.known
+    people = len(np.unique(subjects[known]))
+    if known.sum() < FEWEST or people < 2 * recipe.folds:
+        raise InputError(
+            f"task {task.name}: {int(known.sum())} labelled recordings of {people} subjects are too few to fit; "
+            f"{FEWEST} recordings of {2 * recipe.folds} subjects are needed"
+        )
+    if task.kind == "regression":
+        return target
+    positives = target.y[known].sum(0)
+    if task.kind == "binary":
+        if positives[0] in (0, known.sum()):
+            raise InputError(f"task {task.name}: all training labels are {task.classes[int(positives[0] > 0)]}")
+        return target
+    occurs = positives > 0
+    if occurs.sum() < 2:
+        raise InputError(f"task {task.name}: the training labels hold fewer than two classes")
+    kept = tuple(name for name, there in zip(task.classes, occurs, strict=True) if there)
+    return Target(replace(task, classes=kept), target.y[:, occurs], target.problems)
+
+
+def _view(experts: Sequence[ExpertInfo]) -> str:
+    """The expert that the gate looks at: measurements if an expert has them, else the cheapest."""
+    tabular = [info.name for info in experts if info.tabular]
+    return tabular[0] if tabular else min(experts, key=lambda info: info.cost_ms or np.inf).name
+
+
+def _fit_heads(
+    embeddings: Embeddings,
+    targets: Sequence[Target],
+    subjects: np.ndarray,
+    experts: Sequence[ExpertInfo],
+    recipe: Recipe,
+    seed: int,
+    progress: Callable[[str], None],
+) -> tuple[list[Predictor], Scores]:
+    """All heads of all experts, and the concatenation baseline, with their out-of-fold scores."""
+    tasks = [target.task for target in targets]
+    plan: list[tuple[str, tuple[str, ...], Head, list[int]]] = [
+        (f"{info.name}/{head.kind}", (info.name,), head, its_tasks)
+        for info in experts
+        for head, its_tasks in recipe.heads(info, tasks)
+    ]
+    sizes = [info.dim for info in experts]
+    plan.append(("all/joint", tuple(info.name for info in experts), Joint(sizes), list(range(len(tasks)))))
+    folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
+    predictors, scores = [], {}
+    for name, names, head, its_tasks in plan:
+        progress(f"head {name}")
+        own = [targets[i] for i in its_tasks]
+        x = side_by_side(embeddings, names)
+        oof, fitted = head.cross_fit(x, own, subjects, folds[recipe.bag_folds if head.bag else recipe.folds], seed)
+        silent = ~np.isfinite(x).any(1)
+        for found in oof:
+            found[silent] = np.nan
+        task_names = tuple(target.task.name for target in own)
+        predictors.append(Predictor(name, names, task_names, fitted))
+        scores[name] = dict(zip(task_names, oof, strict=True))
+    return predictors, scores
+
+
+def _fit_task(
+    target: Target,
+    predictors: Sequence[Predictor],
+    scores: Scores,
+    view: np.ndarray,
+    subjects: np.ndarray,
+    recipe: Recipe,
+    seed: int,
+) -> TaskModel:
+    """Weights, gate, baselines and calibration of one task, all from out-of-fold scores."""
+    name = target.task.name
+    members = [p for p in predictors if name in p.tasks and len(p.experts) == 1]
+
+    def combine(chosen: Sequence[str], rule: str = "non-negative") -> Combiner:
+        return Combiner.fit(chosen, [scores[member][name] for member in chosen], target, rule)  # type: ignore[arg-type]
+
+    names = [p.name for p in members]
+    combiner = combine(names)
+    own = [scores[member][name] for member in names]
+    gate, verdict = None, None
+    if recipe.gate and len(names) > 1:
+        tried, verdict = fit_gate(combiner, own, target, view, subjects, folds=recipe.folds, seed=seed)
+        gate = tried if verdict.helps else None
+    honest = _second_stage(names, own, target, subjects, recipe.folds, seed)
+    known = target.known
+    constant = np.median(target.y[known], axis=0) if target.task.kind == "regression" else target.y[known].mean(0)
+    experts = dict.fromkeys(p.experts[0] for p in members)
+    return TaskModel(
+        target.task,
+        combiner,
+        gate,
+        verdict,
+        {expert: combine([p.name for p in members if p.experts == (expert,)]) for expert in experts},
+        combine(names, "free"),
+        combine(["all/joint"]),
+        constant,
+        residual_quantiles(target, honest),
+        choose_thresholds(target, honest),
+    )
+
+
+def _second_stage(
+    names: Sequence[str], scores: Sequence[np.ndarray], target: Target, subjects: np.ndarray, folds: int, seed: int
+) -> np.ndarray:
+    """The combination's answers where its weights, too, have not seen the subject: `[recording, output]`."""
+    fold = subject_folds(subjects, folds, seed + 1)
+    out = np.full(target.y.shape, np.nan)
+    for k in range(folds):
+        inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        part = Combiner.fit(names, [score[inside] for score in scores], target.take(inside), "non-negative")
+        out[outside] = part.predict([score[outside] for score in scores])
+    return out

@@ -1,0 +1,160 @@
+"""What a head is: a small trained map from one expert's embedding to the outputs of some tasks."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from enecg.errors import InputError
+from enecg.tasks import Target
+
+
+@dataclass
+class HeadState:
+    """A fitted head as plain data: what a bundle stores, without pickle.
+
+    Attributes:
+        meta: JSON values.
+        tensors: name -> array, for safetensors.
+        texts: file name -> text, for formats that are text (LightGBM's).
+    """
+
+    meta: dict[str, Any]
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def nested(cls, meta: dict[str, Any], parts: Mapping[str, HeadState]) -> HeadState:
+        """One state from several, their names prefixed by `part/`."""
+        state = cls({**meta, "parts": {name: part.meta for name, part in parts.items()}})
+        for name, part in parts.items():
+            state.tensors |= {f"{name}/{key}": value for key, value in part.tensors.items()}
+            state.texts |= {f"{name}/{key}": value for key, value in part.texts.items()}
+        return state
+
+    def part(self, name: str) -> HeadState:
+        """One of the parts that `nested` joined."""
+        inside = f"{name}/"
+        return HeadState(
+            self.meta["parts"][name],
+            {key.removeprefix(inside): value for key, value in self.tensors.items() if key.startswith(inside)},
+            {key.removeprefix(inside): value for key, value in self.texts.items() if key.startswith(inside)},
+        )
+
+
+class FittedHead(ABC):
+    """A trained head.
+
+    Attributes:
+        type: the name of its class in a bundle.
+    """
+
+    type: ClassVar[str]
+
+    @abstractmethod
+    def predict(self, x: np.ndarray) -> list[np.ndarray]:
+        """Scores, one float64 `[recording, output]` per task it was fitted for.
+
+        Regressions in the task's unit; classes as scores that rise with the probability, calibrated later.
+        A row of NaN says that this head has no answer for the recording.
+        """
+
+    @abstractmethod
+    def state(self) -> HeadState:
+        """Everything needed to restore it."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, state: HeadState) -> FittedHead:
+        """The head from its `state`: the same predictions, bit for bit on one machine."""
+
+
+class Head(ABC):
+    """A kind of head, with its settings.
+
+    Attributes:
+        kind: the name in recipes and reports.
+        bag: True when the final head is the mean of the cross-fitted ones, False when it is fitted again on all rows.
+    """
+
+    kind: ClassVar[str]
+    bag: ClassVar[bool] = False
+
+    @abstractmethod
+    def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedHead:
+        """Train on embeddings `[recording, dim]` (NaN = unknown number); unlabelled recordings are left out per task.
+
+        Args:
+            x: float32 `[recording, dim]`.
+            targets: the tasks' labels for these recordings.
+            subjects: `[recording]`; whatever is held out inside is held out by subject.
+            seed: of everything random.
+        """
+
+    def cross_fit(
+        self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, folds: np.ndarray, seed: int
+    ) -> tuple[list[np.ndarray], FittedHead]:
+        """Fit so that every training recording gets a score from a fit that has not seen its subject's labels.
+
+        Args:
+            x: float32 `[recording, dim]`.
+            targets: labels; recordings without one are scored all the same.
+            subjects: `[recording]`.
+            folds: int `[recording]`, constant within a subject.
+            seed: of everything random.
+
+        Returns:
+            Out-of-fold scores, one `[recording, output]` per task, and the head for recordings to come.
+        """
+        oof = [np.full((len(x), target.y.shape[1]), np.nan) for target in targets]
+        fitted = []
+        for fold in np.unique(folds):
+            inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            part = self.fit(x[inside], [target.take(inside) for target in targets], subjects[inside], seed + int(fold))
+            for scores, found in zip(oof, part.predict(x[outside]), strict=True):
+                scores[outside] = found
+            fitted.append(part)
+        return oof, Bag(fitted) if self.bag else self.fit(x, targets, subjects, seed)
+
+
+class Bag(FittedHead):
+    """The mean of several fitted heads."""
+
+    type = "bag"
+
+    def __init__(self, members: Sequence[FittedHead]) -> None:
+        self.members = list(members)
+
+    @override
+    def predict(self, x: np.ndarray) -> list[np.ndarray]:
+        each = [member.predict(x) for member in self.members]
+        return [np.mean([scores[task] for scores in each], axis=0) for task in range(len(each[0]))]
+
+    @override
+    def state(self) -> HeadState:
+        return HeadState.nested({"type": self.type}, {str(i): member.state() for i, member in enumerate(self.members)})
+
+    @override
+    @classmethod
+    def restore(cls, state: HeadState) -> Bag:
+        return cls([restore_head(state.part(name)) for name in state.meta["parts"]])
+
+
+_HOMES = {"linear": "FittedLinear", "trees": "FittedTrees", "ffn": "FittedFFN", "direct": "FittedDirect"}
+
+
+def restore_head(state: HeadState) -> FittedHead:
+    """Any fitted head from its state; torch and LightGBM are imported only where a head needs them."""
+    kind = state.meta["type"]
+    if kind == Bag.type:
+        return Bag.restore(state)
+    if kind not in _HOMES:
+        raise InputError(f"the bundle holds a head of type {kind!r}, which this version of enecg does not know")
+    fitted: type[FittedHead] = getattr(import_module(f"enecg.ensemble.heads.{kind}"), _HOMES[kind])
+    return fitted.restore(state)

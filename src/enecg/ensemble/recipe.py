@@ -1,0 +1,91 @@
+"""Recipes: which heads an expert gets for which tasks, and how they are combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from enecg.ensemble.heads.base import Head
+from enecg.experts.base import Expert
+from enecg.tasks import Task
+
+WIDE = 4096  # embeddings with more numbers than this are as good under a plain ridge as under a kernel
+
+
+@dataclass(frozen=True)
+class ExpertInfo:
+    """What an ensemble keeps of an expert: enough to know it again and to choose heads for it."""
+
+    name: str
+    fingerprint: str
+    dim: int
+    tabular: bool = False
+    measurements: Mapping[str, int] = field(default_factory=dict)
+    title: str = ""
+    licence: str = ""
+    corpora: tuple[str, ...] = ()
+    label_corpora: tuple[str, ...] = ()
+    cost_ms: float | None = None
+
+    @classmethod
+    def of(cls, expert: Expert) -> ExpertInfo:
+        """The facts of an expert."""
+        card = expert.card
+        return cls(
+            card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
+            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `ExpertInfo(**...)` reads them back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an ensemble is made.
+
+    Attributes:
+        name: in commands and bundles.
+        folds: of the cross-fit of closed-form heads, by subject.
+        bag_folds: of heads whose final form is the mean of the cross-fitted ones.
+        landmarks: of kernel heads.
+        rounds: trees per output.
+        lora_rank: of the feed-forward heads' adapters; 0 trains none.
+        gate: whether a recording-dependent gate may be tried.
+    """
+
+    name: str = "default"
+    folds: int = 5
+    bag_folds: int = 3
+    landmarks: int = 1024
+    rounds: int = 300
+    lora_rank: int = 8
+    gate: bool = True
+
+    def heads(self, expert: ExpertInfo, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
+        """The heads of one expert, each with the positions of its tasks.
+
+        A measured quantity is passed through (`direct`). Wide embeddings get a ridge, compact ones a kernel.
+        Measurements of different kinds get trees for classes and a feed-forward head besides.
+        """
+        from enecg.ensemble.heads.direct import Direct
+        from enecg.ensemble.heads.ffn import FFN
+        from enecg.ensemble.heads.linear import Kernel, Ridge
+        from enecg.ensemble.heads.trees import Trees
+
+        everything = list(range(len(tasks)))
+        measured = [i for i in everything if tasks[i].name in expert.measurements]
+        classes = [i for i in everything if tasks[i].kind != "regression"]
+        chosen: list[tuple[Head, list[int]]] = []
+        if measured:
+            chosen.append((Direct([expert.measurements[tasks[i].name] for i in measured]), measured))
+        chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
+        if expert.tabular:
+            chosen.append((Trees(rounds=self.rounds), classes))
+            chosen.append((FFN(lora_rank=self.lora_rank), everything))
+        return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
+
+
+RECIPES = {"default": Recipe()}
