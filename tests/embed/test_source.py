@@ -43,11 +43,16 @@ def test_a_stamp_follows_every_file_that_a_header_names(record: Path) -> None:
     assert len({before, longer, later, stamp(record)}) == 4
 
 
-def test_the_header_itself_may_be_named(record: Path) -> None:
-    header = record.with_name("rec.hea")
-    before = stamp(header)
-    age(record.parent / "signal.dat", 3)
-    assert stamp(header) != before
+@pytest.mark.parametrize("name", ["rec", "rec.hea", "rec.dat"])
+def test_any_of_its_files_may_stand_for_a_record(record: Path, name: str) -> None:
+    files = [record.with_name("rec.hea"), record.with_name("signal.dat"), record.with_name("rec.dat")]
+    files[2].write_bytes(b"")
+    files[0].write_text(HEADER + "rec.dat 16 200/mV 16 0 0 0 0 III\n")
+    found = {stamp(record.with_name(name))}
+    for file in files:
+        age(file, 7)
+        found.add(stamp(record.with_name(name)))
+    assert len(found) == 4
 
 
 def test_equal_files_in_two_folders_have_two_stamps(tmp_path: Path) -> None:
@@ -58,13 +63,6 @@ def test_equal_files_in_two_folders_have_two_stamps(tmp_path: Path) -> None:
         age(tmp_path / folder / "1.csv", 0)
         found.add(stamp(tmp_path / folder / "1.csv"))
     assert len(found) == 2
-
-
-def test_segments_are_followed_to_their_headers(tmp_path: Path) -> None:
-    (tmp_path / "long.hea").write_text("long/2 1 500 20\npart 10\n~ 10\n")
-    assert stamp(tmp_path / "long") is None
-    (tmp_path / "part.hea").write_text("part 1 500 10\n")
-    assert stamp(tmp_path / "long") is not None
 
 
 @pytest.mark.parametrize("gone", ["rec.hea", "signal.dat"])

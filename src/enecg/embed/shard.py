@@ -7,9 +7,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from enecg import __version__
+from enecg.embed.source import Source
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 
@@ -28,20 +29,18 @@ STALE_SECONDS: Final = 3600.0  # writing takes far less: an older temporary file
 
 
 @dataclass(frozen=True)
-class Row:
-    """One recording's embedding by one expert.
+class Origin:
+    """What made the embeddings of a shard, from the expert's card."""
 
-    Attributes:
-        record: id as in the manifest.
-        content: `Recording.content_hash()`.
-        stamp: `enecg.embed.source.stamp` of its files.
-        embedding: float32 `[dim]`; NaN marks a number that is not known.
-    """
+    expert: str
+    title: str = field(compare=False)
+    fingerprint: str
+    dim: int
 
-    record: str
-    content: str
-    stamp: str
-    embedding: np.ndarray
+    @classmethod
+    def of(cls, expert: Expert) -> Origin:
+        """The origin of embeddings that `expert` makes."""
+        return cls(expert.card.name, expert.card.title, expert.fingerprint, expert.card.dim)
 
 
 @dataclass(frozen=True)
@@ -59,33 +58,35 @@ class Damaged(Exception):
     """A file that does not hold what its name and its expert promise."""
 
 
-def write(folder: Path, expert: Expert, rows: Sequence[Row], generation: int = 0) -> Path:
-    """Write rows as one shard, and return its path.
+def write(folder: Path, origin: Origin, sources: Sequence[Source], matrix: np.ndarray, generation: int = 0) -> Path:
+    """Write one shard, and return its path.
 
-    The file appears under its name when it is complete and on disk. The name follows from the expert and the rows'
-    keys, so that whoever writes the same rows again replaces the file by its equal.
+    The file appears under its name when it is complete and on disk. The name follows from what is in it, so that
+    whoever writes the same rows again replaces the file by its equal.
+
+    Args:
+        folder: made if it is not there.
+        origin: what made the embeddings.
+        sources: of the rows.
+        matrix: embeddings, float32 `[row, dim]`; NaN marks a number that is not known.
+        generation: of several rows of one recording, the one of the highest generation counts.
+
+    Raises:
+        InputError: the operating system refuses.
     """
-    dim = expert.card.dim
-    matrix = np.stack([row.embedding for row in rows]).astype(np.float32, copy=False)
-    if matrix.shape != (len(rows), dim):
-        raise ValueError(f"{expert.card.name}: embeddings of shape {matrix.shape}, the card says {dim} numbers")
-    keys = {key: [getattr(row, key) for row in rows] for key in KEYS}
+    dim = origin.dim
+    if matrix.shape != (len(sources), dim) or matrix.dtype != np.float32:
+        raise ValueError(f"{origin.expert}: {matrix.dtype} embeddings {matrix.shape}, not float32 {len(sources), dim}")
+    keys = {key: [getattr(source, key) for source in sources] for key in KEYS}
     values = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dim)
     table = pa.table([*(pa.array(column, pa.string()) for column in keys.values()), values], schema=_schema(dim))
-    facts = {
-        "enecg": __version__,
-        "expert": expert.card.name,
-        "fingerprint": expert.fingerprint,
-        "dim": dim,
-        "title": expert.card.title,
-        "generation": generation,
-    }
+    facts = {"enecg": __version__, **asdict(origin), "generation": generation}
     table = table.replace_schema_metadata({b"enecg": json.dumps(facts).encode()})
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _name(expert, generation, keys)
+    path = folder / _name(origin, generation, keys)
     temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         with temporary.open("xb") as file:
             # Dictionaries and compression cost more than they save on embeddings; checksums find a flipped bit.
             pq.write_table(
@@ -94,37 +95,49 @@ def write(folder: Path, expert: Expert, rows: Sequence[Row], generation: int = 0
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
     return path
 
 
-def read_keys(path: Path, expert: Expert) -> Shard:
+def read_origin(path: Path) -> tuple[Origin, int]:
+    """What made a shard, and how many rows it has.
+
+    Raises:
+        Damaged: the file is not a shard.
+    """
+    with _opened(path) as (file, origin, _):
+        return origin, file.metadata.num_rows
+
+
+def read_keys(path: Path, origin: Origin) -> Shard:
     """Read everything but the embeddings.
 
     Raises:
-        Damaged: the file is not a whole shard of `expert`.
+        Damaged: the file is not a whole shard of this origin.
     """
-    table, generation = _read(path, KEYS, expert)
+    table, generation = _read(path, KEYS, origin)
     columns = {key: table[key].to_pylist() for key in KEYS}
-    if path.name != _name(expert, generation, columns):
+    if path.name != _name(origin, generation, columns):
         raise Damaged("its rows do not match its name")
     record, content, stamp = (np.array(columns[key], dtype=object) for key in KEYS)
     return Shard(path, generation, record, content.astype("S64"), stamp.astype("S32"))
 
 
-def read_embeddings(shard: Shard, expert: Expert) -> np.ndarray:
+def read_embeddings(shard: Shard, origin: Origin) -> np.ndarray:
     """Read the embeddings, float32 `[row, dim]`, not writable.
 
     Raises:
-        Damaged: the file is not a whole shard of `expert`.
+        Damaged: the file is not a whole shard of this origin.
     """
-    table, _ = _read(shard.path, ["embedding"], expert)
+    table, _ = _read(shard.path, ["embedding"], origin)
     column = table["embedding"].combine_chunks()
     values: np.ndarray = column.flatten().to_numpy(zero_copy_only=True)
-    if values.size != len(shard.record) * expert.card.dim:
+    if values.size != len(shard.record) * origin.dim:
         raise Damaged("embeddings are missing")
-    return values.reshape(-1, expert.card.dim)
+    return values.reshape(-1, origin.dim)
 
 
 def clean(folder: Path) -> None:
@@ -148,21 +161,27 @@ def _schema(dim: int) -> pa.Schema:
     return pa.schema([*((key, pa.string()) for key in KEYS), ("embedding", pa.list_(pa.float32(), dim))])
 
 
-def _name(expert: Expert, generation: int, keys: dict[str, list[str]]) -> str:
-    text = json.dumps([expert.fingerprint, generation, *(keys[key] for key in KEYS)])
+def _name(origin: Origin, generation: int, keys: dict[str, list[str]]) -> str:
+    text = json.dumps([origin.fingerprint, generation, *(keys[key] for key in KEYS)])
     return f"shard-{hashlib.sha256(text.encode()).hexdigest()[:24]}.parquet"
 
 
-def _read(path: Path, columns: Iterable[str], expert: Expert) -> tuple[pa.Table, int]:
+def _read(path: Path, columns: Sequence[str], origin: Origin) -> tuple[pa.Table, int]:
+    with _opened(path) as (file, made_by, generation):
+        if made_by != origin:
+            raise Damaged("it belongs to another expert")
+        if not file.schema_arrow.equals(_schema(origin.dim)):
+            raise Damaged("its columns are not those of a shard")
+        return file.read(columns=list(columns)), generation
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, Origin, int]]:
+    """The open file, its origin and generation; whatever is wrong with its bytes becomes `Damaged`."""
     try:
         with path.open("rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
-            schema = file.schema_arrow
-            if not schema.equals(_schema(expert.card.dim)):
-                raise Damaged("its columns are not those of a shard")
-            facts = json.loads(schema.metadata[b"enecg"])
-            if facts["fingerprint"] != expert.fingerprint:
-                raise Damaged("it belongs to another expert")
-            return file.read(columns=list(columns)), facts["generation"]
+            facts = json.loads(file.schema_arrow.metadata[b"enecg"])
+            yield file, Origin(**{each.name: facts[each.name] for each in fields(Origin)}), facts["generation"]
     except OSError as error:
         if error.errno is not None:  # the operating system refuses; Arrow's own complaints carry no number
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None

@@ -1,13 +1,29 @@
-"""The stamp of a recording's files: tells from sizes and times, without reading samples, whether they changed."""
+"""Where an embedding comes from: the recording's id, its content, and the stamp of its files."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 
+@dataclass(frozen=True)
+class Source:
+    """One recording, as the store knows it.
+
+    Attributes:
+        record: id as in the manifest.
+        content: `Recording.content_hash()`.
+        stamp: of its files.
+    """
+
+    record: str
+    content: str
+    stamp: str
+
+
 def stamp(path: str | Path) -> str | None:
-    """32 hex digits over place, size and modification time of the files that make up a recording.
+    """32 hex digits over place, size and modification time of the files that make up a recording; nothing is read.
 
     Equal stamps mean unchanged files. Another stamp only means that they must be read again: what an embedding
     belongs to is the recording's content. The place is part of it because names, sizes and times may agree
@@ -33,12 +49,11 @@ def _fact(file: Path) -> str:
 
 
 def _files(place: Path) -> list[Path]:
-    """The file itself, or a WFDB header with the files that it names."""
-    header = place if place.suffix == ".hea" else place.with_name(f"{place.name}.hea")
-    if header != place and place.is_file():
+    """The file itself; a WFDB record's header and the files that it names, whichever of them stands for the record."""
+    named = place.is_file()
+    header = place.with_suffix(".hea") if named else place.with_name(f"{place.name}.hea")
+    if named and not header.is_file():
         return [place]
     lines = [line.split() for line in header.read_text(encoding="latin-1").splitlines() if not line.startswith("#")]
-    lines = [words for words in lines if words]
-    ending = ".hea" if lines and "/" in lines[0][0] else ""  # a record in segments names records, not files
-    names = dict.fromkeys(words[0] for words in lines[1:] if words[0] != "~")
-    return [header, *(place.with_name(name + ending) for name in names)]
+    signals = [place.parent / words[0] for words in filter(None, lines)][1:]
+    return list(dict.fromkeys([*([place] if named else []), header, *signals]))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from enecg.embed import shard as shards
-from enecg.embed.shard import Damaged, Row, Shard
-from enecg.embed.source import stamp
+from enecg.embed.shard import Damaged, Origin, Shard
+from enecg.embed.source import Source, stamp
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 
@@ -29,10 +26,7 @@ Key = Literal["record", "content", "stamp"]
 class Shelf:
     """What a store holds of one expert."""
 
-    expert: str
-    title: str
-    fingerprint: str
-    dim: int
+    origin: Origin
     rows: int
     shards: int
     bytes: int
@@ -65,19 +59,19 @@ class Store:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a store is a folder, and this is a file; choose another place")
 
-    def folder(self, expert: Expert) -> Path:
+    def folder(self, origin: Origin) -> Path:
         """Folder of one expert's shards."""
-        return self.path / f"{expert.card.name}-{expert.fingerprint[:12]}"
+        return self.path / f"{origin.expert}-{origin.fingerprint[:12]}"
 
     def index(self, expert: Expert) -> Index:
         """What is stored of an expert, read without the embeddings. A damaged shard is reported and left out."""
-        found = []
-        for path in sorted(self.folder(expert).glob("shard-*.parquet")):
+        origin, found = Origin.of(expert), []
+        for path in sorted(self.folder(origin).glob("shard-*.parquet")):
             try:
-                found.append(shards.read_keys(path, expert))
+                found.append(shards.read_keys(path, origin))
             except Damaged as why:
                 shards.set_aside(path, why)
-        return Index(expert, found)
+        return Index(origin, found)
 
     def missing(self, expert: Expert, cohort: Cohort | Sequence[str]) -> np.ndarray:
         """Rows of a cohort, or of record ids, that have no embedding, int64 ascending."""
@@ -98,20 +92,15 @@ class Store:
 
     def info(self) -> list[Shelf]:
         """One entry for each expert with embeddings here, by name and fingerprint."""
-        shelves: dict[tuple[str, str], Shelf] = {}
+        shelves: dict[Origin, Shelf] = {}
         for path in sorted(self.path.glob("*/shard-*.parquet")):
             try:
-                with pq.ParquetFile(path) as file:
-                    rows, facts = file.metadata.num_rows, json.loads(file.schema_arrow.metadata[b"enecg"])
-            except (pa.ArrowException, OSError, ValueError, KeyError, TypeError):
-                continue  # reported by whoever wants its rows
-            name, fingerprint = facts["expert"], facts["fingerprint"]
-            new = Shelf(name, facts["title"], fingerprint, facts["dim"], rows, 1, path.stat().st_size)
-            old = shelves.get((name, fingerprint))
-            if old is not None:
-                new = replace(new, rows=old.rows + new.rows, shards=old.shards + 1, bytes=old.bytes + new.bytes)
-            shelves[name, fingerprint] = new
-        return [shelves[key] for key in sorted(shelves)]
+                origin, rows = shards.read_origin(path)
+            except Damaged:
+                continue  # said by whoever wants its rows
+            old = shelves.get(origin, Shelf(origin, 0, 0, 0))
+            shelves[origin] = Shelf(origin, old.rows + rows, old.shards + 1, old.bytes + path.stat().st_size)
+        return list(shelves.values())
 
 
 def _locate(index: Index, cohort: Cohort | Sequence[str]) -> np.ndarray:
@@ -134,8 +123,8 @@ def stamps(cohort: Cohort) -> list[str]:
 class Index:
     """Keys of an expert's rows over all shards, in the order of writing; a position counts through them."""
 
-    def __init__(self, expert: Expert, found: Sequence[Shard]) -> None:
-        self.expert = expert
+    def __init__(self, origin: Origin, found: Sequence[Shard]) -> None:
+        self.origin = origin
         self.shards = sorted(found, key=lambda shard: (shard.generation, shard.path.name))
         self._starts = np.cumsum([0, *(len(shard.record) for shard in self.shards)], dtype=np.int64)
         self._sorted: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
@@ -163,7 +152,7 @@ class Index:
             float32 `[found, dim]`, and which of `at` they belong to: those with a row whose shard is sound.
         """
         rows = np.flatnonzero(at != NO_ROW)
-        matrix = np.empty((len(rows), self.expert.card.dim), np.float32)
+        matrix = np.empty((len(rows), self.origin.dim), np.float32)
         number = np.searchsorted(self._starts, at[rows], side="right") - 1
         sound = np.ones(len(rows), bool)
         for i in np.unique(number):
@@ -175,10 +164,10 @@ class Index:
                 matrix[here] = held[at[rows[here]] - self._starts[i]]
         return (matrix, rows) if sound.all() else (matrix[sound], rows[sound])
 
-    def generation(self, rows: Sequence[Row]) -> int:
+    def generation(self, sources: Sequence[Source]) -> int:
         """Generation for a shard of new rows: above that of each row of the same id with other content."""
-        at = self.find("record", [row.record for row in rows])
-        content = np.array([row.content for row in rows], dtype="S64")
+        at = self.find("record", [source.record for source in sources])
+        content = np.array([source.content for source in sources], dtype="S64")
         known = np.flatnonzero(at != NO_ROW)
         shard = np.searchsorted(self._starts, at[known], side="right") - 1
         newest = 0
@@ -200,7 +189,7 @@ class Index:
         """Embeddings of one shard, kept until another is asked for; None when it is damaged."""
         if self._last[0] != number:
             try:
-                held = shards.read_embeddings(self.shards[number], self.expert)
+                held = shards.read_embeddings(self.shards[number], self.origin)
             except Damaged as why:
                 shards.set_aside(self.shards[number].path, why)
                 held = None
@@ -209,25 +198,28 @@ class Index:
 
 
 class Writer:
-    """Collects an expert's rows and writes a shard whenever there are enough; the rest when the context is left."""
+    """Collects an expert's embeddings; writes a shard whenever there are enough, and the rest when the context ends."""
 
     def __init__(self, store: Store, index: Index) -> None:
-        self._store, self._index = store, index
-        self._rows: list[Row] = []
-        shards.clean(store.folder(index.expert))
+        self._index, self._size = index, store.shard_rows
+        self._folder = store.folder(index.origin)
+        self._sources: list[Source] = []
+        self._embeddings: list[np.ndarray] = []
+        shards.clean(self._folder)
 
-    def add(self, row: Row) -> None:
-        """Take one row; its embedding is copied."""
-        self._rows.append(replace(row, embedding=np.array(row.embedding, np.float32)))
-        if len(self._rows) >= self._store.shard_rows:
+    def add(self, source: Source, embedding: np.ndarray) -> None:
+        """Take one recording's embedding, `[dim]`; it is copied."""
+        self._sources.append(source)
+        self._embeddings.append(np.array(embedding, np.float32))
+        if len(self._sources) >= self._size:
             self.flush()
 
     def flush(self) -> None:
         """Write what was collected."""
-        if self._rows:
-            rows, self._rows = self._rows, []
-            expert = self._index.expert
-            shards.write(self._store.folder(expert), expert, rows, self._index.generation(rows))
+        if self._sources:
+            sources, matrix = self._sources, np.stack(self._embeddings)
+            self._sources, self._embeddings = [], []
+            shards.write(self._folder, self._index.origin, sources, matrix, self._index.generation(sources))
 
     def __enter__(self) -> Self:
         return self

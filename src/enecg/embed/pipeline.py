@@ -1,0 +1,268 @@
+"""From recordings to embeddings: the one way that training and prediction share."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+
+import numpy as np
+
+from enecg.embed.progress import watched
+from enecg.embed.reading import Prepared, Unusable, looking, prepare_all
+from enecg.embed.source import Source
+from enecg.embed.store import NO_ROW, Store, Writer, stamps
+from enecg.errors import InputError
+from enecg.experts.base import Expert
+from enecg.experts.inputs import Batch, InputSpec
+from enecg.recording import Recording
+
+if TYPE_CHECKING:
+    from enecg.cohort.manifest import Cohort
+
+BATCH: Final = 16  # windows that an expert sees at a time, or a few more: a recording is never split
+FEW: Final = 64  # recordings that are read sooner than a process is started
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording without an embedding.
+
+    Attributes:
+        record: id as in the manifest.
+        reason: one line.
+        experts: names of the experts that have not seen it.
+    """
+
+    record: str
+    reason: str
+    experts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """What `embed` did.
+
+    Attributes:
+        n: recordings in the cohort.
+        computed: recordings that at least one expert looked at.
+        reused: recordings whose embeddings were all in the store.
+        skipped: recordings that all or some experts could not look at, in the cohort's order.
+    """
+
+    n: int
+    computed: int
+    reused: int
+    skipped: list[Skipped]
+
+
+@dataclass(frozen=True)
+class Job(Generic[T]):
+    """A recording to encode: the windows by `InputSpec.key`, and which experts are to look at it."""
+
+    tag: T
+    batches: Mapping[str, Batch]
+    experts: Sequence[Expert]
+
+
+def specs_of(experts: Iterable[Expert]) -> dict[str, InputSpec]:
+    """The distinct input contracts of experts, by key."""
+    return {expert.card.input.key: expert.card.input for expert in experts}
+
+
+def encode(jobs: Iterable[Job[T]], batch: int = BATCH) -> Iterator[tuple[T, Expert, np.ndarray]]:
+    """Join the windows of several recordings, run the experts on them, and pool each recording's windows.
+
+    Memory: per distinct set of experts and input contract, the windows of one batch.
+
+    Args:
+        jobs: recordings, read as they are needed.
+        batch: windows after which the experts are run. A recording is never split.
+
+    Yields:
+        The job's tag, the expert and its embedding, float32 `[dim]`; in the order of jobs for each expert and spec.
+    """
+    waiting: dict[tuple[str, ...], list[tuple[T, Batch]]] = {}
+    groups: dict[tuple[str, ...], list[Expert]] = {}
+    for job in jobs:
+        by_spec: dict[str, list[Expert]] = {}
+        for expert in job.experts:
+            by_spec.setdefault(expert.card.input.key, []).append(expert)
+        for key, experts in by_spec.items():
+            group = (key, *(expert.card.name for expert in experts))
+            groups[group] = experts
+            held = waiting.setdefault(group, [])
+            held.append((job.tag, job.batches[key]))
+            if sum(len(windows) for _, windows in held) >= batch:
+                yield from _run(waiting.pop(group), experts)
+    for group, held in waiting.items():
+        yield from _run(held, groups[group])
+
+
+def _run(held: Sequence[tuple[T, Batch]], experts: Sequence[Expert]) -> Iterator[tuple[T, Expert, np.ndarray]]:
+    joined = Batch.join([windows for _, windows in held])
+    ends = np.cumsum([len(windows) for _, windows in held])
+    for expert in experts:
+        embedded = np.split(expert.encode(joined), ends[:-1])
+        for (tag, _), windows in zip(held, embedded, strict=True):
+            yield tag, expert, expert.pool(windows)
+
+
+def embed_recordings(
+    recordings: Iterable[Recording], experts: Sequence[Expert], batch: int = BATCH
+) -> dict[str, np.ndarray]:
+    """Embeddings of recordings at hand, as `embed` would store them.
+
+    Returns:
+        By expert's name, float32 `[recording, dim]`. A recording that an expert refuses (a lead or the amplitude
+        is missing that its contract asks for) is a row of NaN: nothing is known.
+    """
+    recordings = list(recordings)
+    specs = specs_of(experts)
+    found = {each.card.name: np.full((len(recordings), each.card.dim), np.nan, np.float32) for each in experts}
+
+    def jobs() -> Iterator[Job[int]]:
+        for row, recording in enumerate(recordings):
+            prepared = prepare_all(recording, specs)
+            yield Job(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
+
+    for row, expert, embedding in encode(jobs(), batch):
+        found[expert.card.name][row] = embedding
+    return found
+
+
+def embed(
+    cohort: Cohort,
+    experts: Sequence[Expert],
+    store: Store,
+    *,
+    progress: bool = True,
+    workers: int | None = None,
+    batch: int = BATCH,
+) -> EmbedReport:
+    """Bring the embeddings of a cohort's recordings into the store: whatever is missing, and nothing else.
+
+    Each recording is read once, however many experts look at it, and prepared once for each distinct input
+    contract. Memory does not grow with the cohort, apart from its table and the keys of the store. Interrupted at
+    any moment, it goes on where it was when it is called again.
+
+    Args:
+        cohort: the recordings.
+        experts: who looks at them.
+        store: where the embeddings are kept.
+        progress: show a bar on standard error.
+        workers: processes that read and prepare; 0 to do it in this one. The result does not depend on it.
+        batch: windows that an expert sees at a time.
+
+    Returns:
+        What was done. A recording that cannot be read or interpreted is skipped with its reason.
+
+    Raises:
+        InputError: the store cannot be read or written.
+    """
+    marks = stamps(cohort)
+    with ExitStack() as stack:
+        desks = {each.card.name: stack.enter_context(_Desk(each, store, marks)) for each in experts}
+        todo = np.flatnonzero(np.any([desk.missing for desk in desks.values()], axis=0))
+        if workers is None:
+            workers = cpus() if len(todo) >= FEW else 0
+        visit = _Visit(cohort, marks, desks)
+        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), workers))
+        counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
+        for source, expert, embedding in encode(visit.jobs(counted), batch):
+            desks[expert.card.name].writer.add(source, embedding)
+    skipped = [visit.skipped[row] for row in sorted(visit.skipped)]
+    lost = sum(len(each.experts) == len(experts) for each in skipped)
+    return EmbedReport(len(cohort), visit.encoded, len(cohort) - visit.encoded - lost, skipped)
+
+
+class _Desk:
+    """One expert's part of a run: what it has not seen yet, and where its embeddings go."""
+
+    def __init__(self, expert: Expert, store: Store, marks: Sequence[str]) -> None:
+        self.expert = expert
+        self._index = store.index(expert)
+        self.missing = self._index.find("stamp", marks) == NO_ROW
+        self.writer = Writer(store, self._index)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.flush()
+
+    def recalls(self, source: Source) -> bool:
+        """Whether the same content is stored under another name or time; then it is stored under these too."""
+        held, _ = self._index.embeddings(self._index.find("content", [source.content]))
+        if len(held):
+            self.writer.add(source, held[0])
+        return len(held) > 0
+
+
+class _Visit:
+    """One walk over a cohort's recordings: whom each is shown to, and which are skipped.
+
+    Attributes:
+        encoded: recordings shown to an expert so far.
+        skipped: by row of the cohort.
+    """
+
+    def __init__(self, cohort: Cohort, marks: Sequence[str], desks: Mapping[str, _Desk]) -> None:
+        self._cohort, self._records, self._marks, self._desks = cohort, cohort.records, marks, desks
+        self._asked: deque[int] = deque()
+        self.encoded = 0
+        self.skipped: dict[int, Skipped] = {}
+
+    def paths(self, rows: Iterable[int]) -> Iterator[Path]:
+        """Files of the rows, for `looking`, whose answers are then expected in `jobs`."""
+        for row in rows:
+            try:
+                path = self._cohort.path(row)
+            except InputError as error:
+                self._skip(row, str(error), self._desks)
+                continue
+            self._asked.append(row)
+            yield path
+
+    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[Job[Source]]:
+        """What has to be encoded."""
+        for found in answers:
+            row = self._asked.popleft()
+            if isinstance(found, Unusable):
+                self._skip(row, found.reason, self._desks)
+            elif not self._marks[row]:
+                self._skip(row, "its files appeared only now; run again", self._desks)
+            else:
+                source = Source(self._records[row], found.content, self._marks[row])
+                if experts := self._wanting(row, source, found):
+                    self.encoded += 1
+                    yield Job(source, found.batches, experts)
+
+    def _wanting(self, row: int, source: Source, found: Prepared) -> list[Expert]:
+        wanting, refused = [], {}
+        for name, desk in self._desks.items():
+            key = desk.expert.card.input.key
+            if not desk.missing[row] or desk.recalls(source):
+                continue
+            if key in found.refused:
+                refused[name] = found.refused[key]
+            else:
+                wanting.append(desk.expert)
+        if refused:
+            reasons = dict.fromkeys(f"{name}: {reason}" for name, reason in refused.items())
+            self._skip(row, "; ".join(reasons), refused)
+        return wanting
+
+    def _skip(self, row: int, reason: str, experts: Iterable[str]) -> None:
+        self.skipped[row] = Skipped(self._records[row], reason, tuple(experts))
+
+
+def cpus() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
