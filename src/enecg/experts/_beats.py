@@ -1,0 +1,255 @@
+"""Beats of a batch: R peaks over several leads, aligned to a fraction of a sample, and one typical beat per lead.
+
+Everything here works on windows at 100 Hz, band-passed and scaled per lead, as `BEAT_INPUT` prepares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from scipy.ndimage import maximum_filter1d, uniform_filter1d
+from scipy.signal import find_peaks
+
+from enecg.experts.inputs import Batch, InputSpec
+
+BEAT_INPUT: Final = InputSpec(rate=100.0, seconds=10.0, band=(0.5, 40.0), scaling="lead_zscore")
+MS: Final = 10.0  # milliseconds per sample
+BEFORE, AFTER = 30, 70  # samples of a beat before its R peak, and from it on
+MOST = 48  # beats in one window; 250/min in 10 s are 42
+
+_HALF = 10  # samples to each side of an R peak that hold the QRS; a beat cut off closer to an edge has no sure peak
+_SPAN = 2  # samples: the slope over 20 ms keeps the QRS and weakens muscle noise
+_APART = 22  # samples between two beats: at 250/min there are 24
+_T_WAVE = 36  # samples after a beat in which a peak of less than _T_SHARE of its energy is its T wave
+_T_SHARE = 0.6
+_LAGS = np.arange(-3, 4)
+_REACH = np.arange(-_HALF, _HALF + 1)
+_CHANCE = 0.5  # "beats" that are no more alike than this are noise
+
+
+@dataclass(frozen=True, eq=False)
+class Beats:
+    """What is known of the beats in each window of a batch.
+
+    Attributes:
+        at: float64 `[window, MOST]`; R peaks in samples from the window's start, ascending, then NaN.
+        count: int `[window]`; 0 when no beat is to be found (asystole, noise).
+        typical: float32 `[window, lead, BEFORE + AFTER]`; at each sample the mean of the middle half of the beats,
+            which are aligned at the centre of gravity of their QRS energy. Zero without beats and for absent leads.
+        whole: int `[window]`; beats that lie in the window as a whole, and make up the typical one.
+        spread: float32 `[window, lead]`; root mean square of the beats about the typical one.
+        alike: float64 `[window, 3, MOST]`; correlation of each beat with the mean of the others, over all leads, in
+            the QRS, before it (the P wave) and after it (the T wave); NaN where it is not known.
+        rest: float32 `[window, lead, sample]`; the signal less the typical beat at every beat.
+        energy: float32 `[window, sample]`; see `slope_energy`.
+    """
+
+    at: np.ndarray
+    count: np.ndarray
+    typical: np.ndarray
+    whole: np.ndarray
+    spread: np.ndarray
+    alike: np.ndarray
+    rest: np.ndarray
+    energy: np.ndarray
+
+
+def find_beats(batch: Batch) -> Beats:
+    """Find and align the beats of each window. Use `batch.once("beats", find_beats)` to share the result."""
+    windows, leads, samples = batch.signal.shape
+    out = Beats(
+        at=np.full((windows, MOST), np.nan),
+        count=np.zeros(windows, int),
+        typical=np.zeros((windows, leads, BEFORE + AFTER), np.float32),
+        whole=np.zeros(windows, int),
+        spread=np.zeros((windows, leads), np.float32),
+        alike=np.full((windows, 3, MOST), np.nan),
+        rest=batch.signal.copy(),
+        energy=np.zeros((windows, samples), np.float32),
+    )
+    for row, (present, length) in enumerate(zip(batch.present, batch.length, strict=True)):
+        signal = batch.signal[row, present, :length].astype(np.float64)
+        if len(signal) and length > 2 * _HALF + 1:
+            _fill(out, row, present, signal)
+    return out
+
+
+def _fill(out: Beats, row: int, present: np.ndarray, signal: np.ndarray) -> None:
+    """Write what is found in `signal`, the leads and samples that are there, into one row of `out`."""
+    energy = slope_energy(signal)
+    out.energy[row, : len(energy)] = energy
+    at, alike = r_peaks(signal, energy)
+    at, alike = at[:MOST], alike[:MOST]
+    if len(at) == 0:
+        return
+    out.at[row, : len(at)], out.count[row], out.alike[row, 0, : len(at)] = at, len(at), alike
+    beats, first = cut_beats(signal, at)
+    if len(first) == 0:
+        return
+    middle = np.sort(beats, axis=1)
+    trim = (len(first) + 1) // 4
+    typical = middle[:, trim : len(first) - trim].mean(1)
+    out.typical[row, present], out.whole[row] = typical, len(first)
+    out.spread[row, present] = np.sqrt(np.square(beats - typical[:, None]).mean((1, 2)))
+    inside = np.searchsorted(at, first + BEFORE)  # rows of `at` that were cut out
+    out.alike[row, 1, inside] = likeness(beats[:, :, 3 : BEFORE - 8])
+    out.alike[row, 2, inside] = likeness(beats[:, :, BEFORE + 15 : BEFORE + 55])
+    rest = out.rest[row, present]
+    for start in np.round(first).astype(int):
+        rest[:, start : start + BEFORE + AFTER] -= typical
+    out.rest[row, present] = rest
+
+
+def slope_energy(signal: np.ndarray) -> np.ndarray:
+    """Energy of the slope over the leads, smoothed over 90 ms: high at each QRS complex.
+
+    The energy of Pan and Tompkins (1985), of several leads at once: absolute slopes are averaged over the leads
+    before they are squared, so that an artefact in one lead weighs little, and the steepest 0.5 % of each lead
+    (pacing spikes, electrode pops) are clipped.
+
+    Args:
+        signal: `[lead, sample]`.
+
+    Returns:
+        float64 `[sample]`.
+    """
+    samples = signal.shape[1]
+    padded = np.pad(signal, ((0, 0), (_SPAN // 2, _SPAN // 2)), mode="edge")
+    slope = np.abs(padded[:, _SPAN:] - padded[:, :-_SPAN])
+    rank = samples - max(1, samples // 200)
+    cap = np.partition(slope, rank, axis=1)[:, rank : rank + 1]
+    power = np.square(np.minimum(slope, cap).mean(0))
+    return np.sqrt(np.maximum(uniform_filter1d(power, 9, mode="nearest"), 0))
+
+
+def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """R peaks of one window to a fraction of a sample.
+
+    Peaks of the slope energy above a share of its level in the neighbourhood; where the energy between the beats
+    is high (noise), a peak counts the less, the less it resembles the beats found first.
+
+    Args:
+        signal: `[lead, sample]`.
+        energy: `slope_energy(signal)`.
+
+    Returns:
+        Positions in samples, ascending, and how much each beat's QRS is like the others (NaN for a single one).
+        Empty when nothing stands out, or what stands out is not alike.
+    """
+    top = np.quantile(energy, 0.985)
+    if not top > 1e-6:
+        return np.empty(0), np.empty(0)
+    level = uniform_filter1d(maximum_filter1d(energy, 200, mode="nearest"), 300, mode="nearest")
+    height = energy / np.clip(level, 0.4 * top, 1.5 * top)
+    found, _ = find_peaks(height, distance=_APART, height=0.2)
+    found = found[(found >= _HALF) & (found < len(energy) - _HALF)]
+    peaks = _without_t_waves(found[height[found] > 0.45], height)
+    noise = np.median(height)
+    trust = np.clip(1 - 3 * (noise - 0.1), 0.3, 1)  # in the energy alone
+    if len(peaks) >= 3 and trust < 1:
+        height = height * (trust + (1 - trust) * _resemblance(signal, peaks))
+        peaks = _without_t_waves(found[height[found] > 0.2 + 0.25 * trust], height)
+    if len(peaks) == 0:
+        return np.empty(0), np.empty(0)
+    at, alike = _align(signal, energy, peaks)
+    if (np.median(alike) < _CHANCE) if len(at) > 1 else (noise > _CHANCE):
+        return np.empty(0), np.empty(0)
+    return at, alike
+
+
+def _without_t_waves(peaks: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Of two peaks closer than `_T_WAVE`, drop the one that is much lower (a T wave, or a P wave before it)."""
+    keep: list[int] = []
+    for peak in peaks.tolist():
+        if keep and peak - keep[-1] < _T_WAVE:
+            if height[peak] < _T_SHARE * height[keep[-1]]:
+                continue
+            if height[keep[-1]] < _T_SHARE * height[peak]:
+                keep.pop()
+        keep.append(peak)
+    return np.array(keep, int)
+
+
+def _resemblance(signal: np.ndarray, peaks: np.ndarray) -> np.ndarray:
+    """Correlation over all leads, 0 to 1, of each place of the signal with the median QRS at `peaks`."""
+    size = 2 * _HALF + 1
+    around = sliding_window_view(np.pad(signal, ((0, 0), (_HALF, _HALF)), mode="edge"), size, axis=1)
+    template = np.median(around[:, peaks], axis=1)
+    template -= template.mean(1, keepdims=True)
+    product = np.einsum("lsk,lk->s", around, template)
+    mean = uniform_filter1d(signal, size, axis=1, mode="nearest")
+    square = uniform_filter1d(signal * signal, size, axis=1, mode="nearest")
+    power = size * np.maximum(square - mean * mean, 0).sum(0) * np.square(template).sum()
+    return np.clip(maximum_filter1d(product / np.sqrt(power + 1e-9), 7, mode="nearest"), 0, 1)
+
+
+def _align(signal: np.ndarray, energy: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shift each peak to where its QRS fits the median QRS best, then all to the centre of gravity of the energy."""
+    margin = _HALF - _LAGS[0]
+    around = sliding_window_view(np.pad(signal, ((0, 0), (margin, margin)), mode="edge"), 2 * _HALF + 1, axis=1)
+    starts = peaks[:, None] + _LAGS + margin - _HALF
+    shifted = around[:, starts]  # [lead, beat, lag, sample]
+    template = np.median(shifted[:, :, len(_LAGS) // 2], axis=1)
+    fit = np.einsum("lbgk,lk->bg", shifted, template)
+    best = fit.argmax(1)
+    alike = likeness(shifted[:, np.arange(len(peaks)), best])
+    at = peaks + _LAGS[best] + _vertex(fit, best)
+    own = peaks + _vertex(energy[peaks[:, None] + [-1, 0, 1]], np.ones(len(peaks), int))
+    at = np.where(alike < _CHANCE, own, at)  # an ectopic beat fits nowhere
+    shape = np.square(np.median(_sample(energy, at[:, None] + _REACH), axis=0))
+    at = at + (shape * _REACH).sum() / (shape.sum() + 1e-12)
+    return np.sort(at), alike
+
+
+def _vertex(values: np.ndarray, top: np.ndarray) -> np.ndarray:
+    """Offset of a parabola's vertex from the maximum `values[:, top]`, within half a sample; 0 at the borders."""
+    inner = np.clip(top, 1, values.shape[1] - 2)
+    left, mid, right = (np.take_along_axis(values, inner[:, None] + step, 1)[:, 0] for step in (-1, 0, 1))
+    bend = left - 2 * mid + right
+    good = (bend < 0) & (inner == top)
+    return np.clip(np.where(good, (left - right) / (2 * np.where(good, bend, 1)), 0), -0.5, 0.5)
+
+
+def _sample(values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Linear interpolation of `values` `[sample]` at fractional positions of any shape."""
+    return np.interp(at, np.arange(len(values)), values)
+
+
+def cut_beats(signal: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out the beats that lie in the signal as a whole, by cubic interpolation between samples.
+
+    Args:
+        signal: `[lead, sample]`.
+        at: R peaks in samples.
+
+    Returns:
+        Beats `[lead, beat, BEFORE + AFTER]`, and where each starts in samples.
+    """
+    start = at - BEFORE
+    start = start[(start >= 1) & (start + BEFORE + AFTER + 2 <= signal.shape[1])]
+    floor = np.floor(start).astype(int)
+    x = (start - floor)[:, None]
+    taps = (-x * (x - 1) * (x - 2) / 6, (x + 1) * (x - 1) * (x - 2) / 2, -(x + 1) * x * (x - 2) / 2,
+            (x + 1) * x * (x - 1) / 6)  # fmt: skip
+    if len(start) == 0:
+        return np.empty((len(signal), 0, BEFORE + AFTER)), start
+    around = sliding_window_view(signal, BEFORE + AFTER + 3, axis=1)[:, floor - 1]
+    size = BEFORE + AFTER
+    beats: np.ndarray = sum(tap * around[:, :, i : i + size] for i, tap in enumerate(taps))  # type: ignore[assignment]
+    return beats, start
+
+
+def likeness(beats: np.ndarray) -> np.ndarray:
+    """Correlation of each of several beats `[lead, beat, sample]` with the mean of the others; NaN for one alone."""
+    count = beats.shape[1]
+    if count < 2:
+        return np.full(count, np.nan)
+    beats = beats - beats.mean(2, keepdims=True)
+    others = (beats.sum(1, keepdims=True) - beats) / (count - 1)
+    product = (beats * others).sum((0, 2))
+    power = np.square(beats).sum((0, 2)) * np.square(others).sum((0, 2))
+    ratio: np.ndarray = product / np.sqrt(power + 1e-12)
+    return ratio
