@@ -1,0 +1,1 @@
+"""Networks of the experts, in torch; imported only when one is made."""

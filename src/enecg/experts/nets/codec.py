@@ -1,0 +1,65 @@
+"""The encoder of openecg's layered codec: one lead, 10 s at 500 Hz, to 500 tokens of 20 ms.
+
+A strided convolution, four residual convolutions, four transformer layers with the norm first.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WIDTH = 128
+PATCH = 10  # samples per token
+LAYERS = 4
+# The heads that read the tokens, at the rate of the samples; `head` is one that the codec no longer uses.
+HEADS = ("refine.*", "head.*", "head_sample.*", "beat_sample.*", "rhythm_sample.*")
+
+
+class Codec(nn.Module):
+    """Tokens of single leads; key names are those of the published file."""
+
+    pos_enc: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv_tok = nn.Conv1d(1, WIDTH, 2 * PATCH, stride=PATCH, padding=PATCH // 2)
+        self.register_buffer("pos_enc", torch.zeros(1, 512, WIDTH))
+        self.lower_convs = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 7, padding=3) for _ in range(LAYERS))
+        self.lower_norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(LAYERS))
+        layer = nn.TransformerEncoderLayer(WIDTH, 4, 256, activation="gelu", batch_first=True, norm_first=True)
+        self.upper_transformer = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+
+    def tokens(self, lead: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Embed single leads.
+
+        Args:
+            lead: `[lead, sample]`, from `rank_normalise`.
+            length: `[lead]`; samples that are not padding.
+
+        Returns:
+            Tokens `[lead, token, 128]`, and which of them are not padding, bool `[lead, token]`.
+        """
+        hidden = self.conv_tok(lead[:, None]).transpose(1, 2)
+        hidden = hidden + self.pos_enc[:, : hidden.shape[1]]
+        for conv, norm in zip(self.lower_convs, self.lower_norms, strict=True):
+            hidden = norm(F.gelu(conv(hidden.transpose(1, 2)).transpose(1, 2)) + hidden)
+        valid = torch.arange(hidden.shape[1], device=lead.device) * PATCH < length[:, None]
+        padding = None if bool(valid.all()) else ~valid
+        return self.upper_transformer(hidden, src_key_padding_mask=padding), valid
+
+
+def rank_normalise(signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    """Replace each sample by its rank in its row, from -1 to 1, equal samples by their mean rank; padding by 0.
+
+    Args:
+        signal: `[row, sample]`.
+        length: `[row]`; samples that are not padding.
+    """
+    padding = torch.arange(signal.shape[1], device=signal.device) >= length[:, None]
+    filled = signal.masked_fill(padding, torch.inf)
+    ordered = filled.sort(dim=1).values
+    below = torch.searchsorted(ordered, filled)
+    until = torch.searchsorted(ordered, filled, right=True)
+    rank = (below + until - 1).to(signal.dtype)  # twice the mean rank, counted from 0
+    return (rank / (length[:, None] - 1).clamp(min=1) - 1).masked_fill(padding, 0)

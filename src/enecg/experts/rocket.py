@@ -1,0 +1,249 @@
+"""The expert `rocket`: random convolutions over all leads (MiniRocket), read by a linear head.
+
+Dempster, Schmidt, Webb: MiniRocket, KDD 2021, in its multivariate form. Each of 84 fixed kernels of nine taps (six
+weigh -1, three weigh 2) is dilated, summed over a few leads, and turned into shares of samples above a threshold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from typing_extensions import override
+
+from enecg.experts.base import Card, Expert, Weights
+from enecg.experts.inputs import Batch, InputSpec
+from enecg.experts.registry import Entry, register
+
+if TYPE_CHECKING:
+    import torch
+
+KERNELS: Final = 84
+TAPS: Final = 9
+FEATURES: Final = 9_996  # 84 kernels, 119 thresholds each
+SEED: Final = 0
+STEP: Final = 4096  # signals are rounded to 1/4096 of a standard deviation
+LIMIT: Final = 32.0  # a z-scored lead of n samples never leaves +-sqrt(n - 1), here 31.6
+CHUNK: Final = 8  # windows convolved at a time: keeps the work in the cache
+
+FILE: Final = "rocket.safetensors"
+
+CARD: Final = Card(
+    name="rocket",
+    title="Random convolutions over all leads (MiniRocket)",
+    source="Dempster, Schmidt, Webb: MiniRocket, KDD 2021, doi:10.1145/3447548.3467231; written anew in torch",
+    licence="Apache-2.0",
+    dim=FEATURES,
+    parameters=FEATURES,
+    input=InputSpec(band=(0.5, 40.0)),
+    corpora=("PTB-XL",),
+    weights=Weights(file=FILE, sha256="2a3c7f6cf0b8d53c23c03d82fa931ad11102160b70cc51b40a76dd1751fdb8ae", bytes=20_160),
+    cost_ms=9.0,
+    notes="Kernels, dilations and leads are drawn by a seed. The thresholds are quantiles of convolutions of PTB-XL "
+    "signals (folds 1-8, CC BY 4.0, Wagner et al. 2020), without labels. Convolutions are computed exactly, so the "
+    "embedding is the same bit for bit in any batch and on any device. Where a padded recording leaves no sample to "
+    "a kernel, its number is unknown (NaN). Suits a ridge head.",
+)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """What the seed draws.
+
+    Attributes:
+        dilations: int `[dilation]`, in samples between taps.
+        thresholds: int `[dilation]`; thresholds per kernel at this dilation.
+        leads: bool `[dilation, kernel, lead]`; the leads that a kernel sums over.
+    """
+
+    dilations: np.ndarray
+    thresholds: np.ndarray
+    leads: np.ndarray
+
+    @property
+    def taps(self) -> np.ndarray:
+        """Weights float32 `[dilation, kernel, lead * tap]`: -1 and 2 on the chosen leads, else 0."""
+        shape = np.full((KERNELS, TAPS), -1, np.float32)
+        shape[np.arange(KERNELS)[:, None], list(combinations(range(TAPS), 3))] = 2
+        dense = self.leads[..., None] * shape[:, None, :]
+        flat: np.ndarray = dense.reshape(len(self.dilations), KERNELS, -1).astype(np.float32)
+        return flat
+
+
+def draw(seed: int, samples: int, leads: int = 12, features: int = FEATURES) -> Kernels:
+    """Draw dilations and leads as the paper does: dilations spread evenly on a log scale, at most 32 of them up to
+    the window's length, and 1 to 9 leads per kernel, few more often than many.
+
+    Args:
+        seed: the same seed, the same kernels.
+        samples: length of the window.
+        leads: number of leads.
+        features: numbers in the embedding, a multiple of 84.
+    """
+    each = features // KERNELS
+    tried = min(each, 32)
+    exponents = np.logspace(0, np.log2((samples - 1) / (TAPS - 1)), tried, base=2)
+    dilations, count = np.unique(exponents.astype(int), return_counts=True)
+    thresholds = (count * (each / tried)).astype(int)
+    thresholds[np.arange(each - thresholds.sum()) % len(dilations)] += 1
+    uniform = np.random.default_rng(seed).random
+    chosen = np.floor(2 ** (uniform((len(dilations), KERNELS)) * np.log2(min(leads, 9) + 1)))
+    rank = uniform((len(dilations), KERNELS, leads)).argsort(-1).argsort(-1)
+    return Kernels(dilations, thresholds, rank < chosen[..., None])
+
+
+def fit_biases(signal: np.ndarray, kernels: Kernels, seed: int = SEED, windows: int = 16) -> np.ndarray:
+    """Thresholds of all features from training signals: quantiles of each kernel's convolution on windows drawn
+    at random, the quantiles evenly spread by the golden ratio.
+
+    The paper draws one window per kernel; several make the thresholds those of a population.
+
+    Args:
+        signal: float32 `[window, lead, sample]`, prepared as the card says.
+        kernels: from `draw`.
+        seed: for the choice of windows.
+        windows: how many are drawn for each kernel.
+
+    Returns:
+        float16 `[feature]`, in the unit of the signal.
+    """
+    import torch
+
+    rng = np.random.default_rng([seed, 1])
+    levels = (np.arange(1, KERNELS * kernels.thresholds.sum() + 1) * (np.sqrt(5) + 1) / 2) % 1
+    biases = np.empty(len(levels), np.float16)
+    start = 0
+    for step, (dilation, count) in enumerate(zip(kernels.dilations, kernels.thresholds, strict=True)):
+        taps = torch.from_numpy(kernels.taps[step])
+        for kernel in range(KERNELS):
+            drawn = _quantise(torch.from_numpy(signal[rng.integers(0, len(signal), windows)]))
+            values = _convolve(drawn, taps[kernel : kernel + 1], int(dilation)).numpy() / STEP
+            biases[start : start + count] = np.quantile(values, levels[start : start + count])
+            start += count
+    return biases
+
+
+def _quantise(signal: torch.Tensor) -> torch.Tensor:
+    """Whole multiples of 1/`STEP`, as integers in floating point.
+
+    Sums of them stay below 2**24 (9 leads, tap weights of 12 in sum, `LIMIT`), so float32 adds them without
+    rounding: every order of summation, batch size and device gives the same bits.
+    """
+    return (signal.clamp(-LIMIT, LIMIT) * STEP).round()
+
+
+def _convolve(signal: torch.Tensor, taps: torch.Tensor, dilation: int) -> torch.Tensor:
+    """Dilated convolution, zeros beyond both ends: `[window, lead, sample]` to `[window, kernel, sample]`."""
+    from torch.nn.functional import pad
+
+    count, leads, samples = signal.shape
+    reach = dilation * (TAPS // 2)
+    shifted = pad(signal, (reach, reach)).unfold(-1, samples, dilation)
+    return taps @ shifted.reshape(count, leads * TAPS, samples)
+
+
+def _shares(values: torch.Tensor, biases: torch.Tensor, reach: int, odd: int, length: np.ndarray) -> torch.Tensor:
+    """Share of samples above each threshold: `[window, kernel, sample]` to `[window, kernel * threshold]`.
+
+    Every other kernel looks only at samples whose taps all lie inside the recording; padding counts for none.
+
+    Args:
+        values: convolutions; overwritten.
+        biases: `[kernel, threshold]`.
+        reach: samples from the centre to the outermost tap.
+        odd: the first of the kernels that stay inside (0 or 1).
+        length: samples of each window that are not padding.
+    """
+    import torch
+
+    count, kernels, samples = values.shape
+    outside = -torch.inf
+    inside = values[:, odd::2]
+    inside[..., :reach] = outside
+    inside[..., samples - reach :] = outside
+    for window in np.flatnonzero(length < samples):
+        values[window, :, length[window] :] = outside
+        inside[window, :, max(length[window] - reach, 0) :] = outside
+    above = values[:, :, None, :] > biases[None, :, :, None]
+    # Eight comparisons lie in one 64-bit word; at most 255 words add up without a carry between their bytes.
+    words = above.view(torch.int64).sum(-1, keepdim=True)
+    hits = words.view(torch.uint8).sum(-1)
+    margin = torch.zeros(kernels, dtype=torch.int64)
+    margin[odd::2] = 2 * reach
+    valid = (torch.from_numpy(length)[:, None] - margin).clamp(min=0).to(hits.device)
+    return (hits / valid[..., None]).reshape(count, -1)
+
+
+class RocketExpert(Expert):
+    """MiniRocket with kernels fixed by seed and thresholds that come with the package.
+
+    Args:
+        biases: thresholds `[feature]`; the packaged ones by default.
+        device: where to compute; a GPU when there is one by default.
+    """
+
+    card = CARD
+
+    def __init__(self, biases: np.ndarray | None = None, device: str | None = None) -> None:
+        import torch
+
+        from enecg.experts.network import pick_device
+
+        self.device = pick_device(device)
+        self.kernels = draw(SEED, CARD.input.samples)
+        self.biases = packaged_biases() if biases is None else np.asarray(biases, np.float32)
+        self._taps = [torch.from_numpy(taps).to(self.device) for taps in self.kernels.taps]
+        sizes = [KERNELS * int(count) for count in self.kernels.thresholds]
+        parts = torch.split(torch.from_numpy(self.biases * STEP).to(self.device), sizes)
+        self._biases = [part.view(KERNELS, -1) for part in parts]
+
+    @override
+    def encode(self, batch: Batch) -> np.ndarray:
+        """Shares of samples above the thresholds, float32 `[window, 9996]` in [0, 1]."""
+        import torch
+
+        exact = torch.get_float32_matmul_precision() == "highest"  # else products would be rounded to fewer bits
+        kind = torch.float32 if exact else torch.float64
+        out = np.empty((len(batch), FEATURES), np.float32)
+        with torch.inference_mode():
+            for start in range(0, len(batch), CHUNK):
+                rows = slice(start, start + CHUNK)
+                signal = _quantise(torch.from_numpy(batch.signal[rows]).to(self.device, kind))
+                out[rows] = self._embed(signal, batch.length[rows].astype(np.int64)).cpu().numpy()
+        return out
+
+    def _embed(self, signal: torch.Tensor, length: np.ndarray) -> torch.Tensor:
+        import torch
+
+        shares = []
+        for step, dilation in enumerate(self.kernels.dilations):
+            values = _convolve(signal, self._taps[step].to(signal.dtype), int(dilation))
+            reach = int(dilation) * (TAPS // 2)
+            shares.append(_shares(values, self._biases[step], reach, (step + 1) % 2, length))
+        return torch.cat(shares, dim=1)
+
+    @override
+    def state_hash(self) -> str:
+        digest = hashlib.sha256(self.biases.tobytes())
+        for array in (self.kernels.dilations, self.kernels.thresholds, self.kernels.leads):
+            digest.update(np.ascontiguousarray(array).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+@cache
+def packaged_biases() -> np.ndarray:
+    """The thresholds that come with the package, float32 `[9996]`."""
+    from enecg.experts.weights import load_state
+
+    state = load_state(Path(str(files("enecg.experts") / "data" / FILE)), sha256=CARD.weights.sha256)
+    biases: np.ndarray = state["biases"].float().numpy()
+    return biases
+
+
+register(Entry("rocket", card=lambda: CARD, create=RocketExpert))

@@ -1,0 +1,236 @@
+"""Weights from files: read without running code, checked by hash, loaded without a key left over or missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enecg.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+    State = dict[str, torch.Tensor]
+
+# The two spellings of torch's weight norm: (magnitude, direction).
+_WEIGHT_NORM = (
+    ("weight_g", "weight_v"),
+    ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a strict load did with the keys of a file."""
+
+    used: tuple[str, ...]
+    ignored: tuple[str, ...]
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise `WeightsError` unless the file is there and is the published one."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file of weights; fetch it first")
+    found = sha256_of(path)
+    if found != expected:
+        raise WeightsError(f"{path}: sha256 is {found[:12]}…, not {expected[:12]}…; delete the file and fetch it again")
+
+
+def cache_folder() -> Path:
+    """Where converted weights are kept: `ENECG_CACHE`, else the user's cache folder."""
+    base = os.environ.get("ENECG_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "enecg"
+
+
+def load_state(
+    path: Path,
+    *,
+    sha256: str | None = None,
+    inside: str = "",
+    strip: str = "",
+    allow: Sequence[Callable[..., Any] | tuple[Callable[..., Any], str]] = (),
+    cache: Path | None = None,
+) -> State:
+    """Tensors of a published file by key, on the CPU; weight norm of either spelling is folded into plain weights.
+
+    A safetensors file is read as it is. A torch file (.pt, .pth, .ckpt) is read without running code; with a
+    `sha256` it is converted to safetensors once, under `cache`, and the copy is read from then on.
+
+    Args:
+        path: the file.
+        sha256: what it must be.
+        inside: where in a torch file the tensors lie, such as `"model"` or `"state_dict"`; dots descend.
+        strip: prefix that is cut off the keys that have it, such as `"module."`.
+        allow: classes and functions that a torch file may name beside tensors, as `torch.serialization.safe_globals`.
+        cache: folder of converted files; by default that of the user.
+
+    Raises:
+        WeightsError: missing, changed, truncated, needing code to run, or of another layout.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file of weights; fetch it first")
+    if sha256 is None or _is_safetensors(path):
+        if sha256 is not None:
+            check_sha256(path, sha256)
+        return _arrange(_read(path, inside, allow), strip, path)
+    recipe = hashlib.sha256(json.dumps([sha256, inside, strip]).encode()).hexdigest()
+    converted = (cache or cache_folder()) / "converted" / f"{recipe}.safetensors"
+    if not converted.is_file():
+        check_sha256(path, sha256)
+        state = _arrange(_read(path, inside, allow), strip, path)
+        save_state(state, converted, {"source": path.name, "source_sha256": sha256})
+    return _arrange(_read(converted, "", ()), "", converted)
+
+
+def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], ignore: Sequence[str] = ()) -> Report:
+    """Copy `state` into `module`; every key of both must find its partner of the same shape.
+
+    Args:
+        module: where to.
+        state: tensors by key; converted to the module's dtype.
+        ignore: patterns (`"quantizer.*"`) of keys in the file that are known not to be needed.
+
+    Raises:
+        WeightsError: names the keys that are missing, left over, or of another shape.
+    """
+    wanted = module.state_dict()
+    ignored = tuple(key for key in state if key not in wanted and any(fnmatchcase(key, pattern) for pattern in ignore))
+    given = {key: tensor for key, tensor in state.items() if key not in ignored}
+    shapes = [
+        f"{key} {list(tensor.shape)} instead of {list(wanted[key].shape)}"
+        for key, tensor in given.items()
+        if key in wanted and tensor.shape != wanted[key].shape
+    ]
+    faults = [
+        f"{what}: {_listed(keys)}"
+        for what, keys in (
+            ("missing", [key for key in wanted if key not in given]),
+            ("left over", [key for key in given if key not in wanted]),
+            ("of another shape", shapes),
+        )
+        if keys
+    ]
+    if faults:
+        name = type(module).__name__
+        raise WeightsError(f"weights do not fit {name}; {'; '.join(faults)}; is it the file that the card names?")
+    module.load_state_dict(given)
+    return Report(tuple(given), ignored)
+
+
+def save_state(state: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    from safetensors.torch import save
+
+    data = save({key: tensor.detach().contiguous().clone() for key, tensor in state.items()}, dict(metadata or {}))
+    write_whole(path, data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it: a reader sees all of it or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        file.write(data)
+    Path(file.name).chmod(0o644)
+    Path(file.name).replace(path)
+
+
+def fold_weight_norm(state: Mapping[str, torch.Tensor]) -> State:
+    """Replace each pair of magnitude and direction by the weight that they stand for (Salimans, Kingma 2016)."""
+    folded = dict(state)
+    for magnitude, direction in _WEIGHT_NORM:
+        for key in [key for key in state if key == magnitude or key.endswith(f".{magnitude}")]:
+            base = key.removesuffix(magnitude)
+            if base + direction not in state:
+                continue
+            g, v = folded.pop(key), folded.pop(base + direction)
+            axes = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
+            folded[f"{base}weight"] = v * (g / v.square().sum(axes, keepdim=True).sqrt())
+    return folded
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By content: eight bytes of length, then a JSON object."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
+def _read(path: Path, inside: str, allow: Sequence[Any]) -> Any:
+    """The tensors of a file, whatever its format."""
+    if _is_safetensors(path):
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(f"{path}: truncated or damaged ({error}); delete it and fetch it again") from None
+    content = _unpickle(path, allow)
+    for name in inside.split(".") if inside else ():
+        if not isinstance(content, Mapping) or name not in content:
+            there = _listed([str(key) for key in content]) if isinstance(content, Mapping) else type(content).__name__
+            raise WeightsError(f"{path}: nothing is stored under {inside!r}; it holds {there}")
+        content = content[name]
+    return content
+
+
+def _unpickle(path: Path, allow: Sequence[Any]) -> Any:
+    """A torch file's content, read so that nothing in it can run."""
+    import torch
+
+    with path.open("rb") as file:
+        head = file.read(4)
+    zipped = head == b"PK\x03\x04"
+    damaged = f"{path}: truncated or damaged; delete it and fetch it again"
+    if zipped and not zipfile.is_zipfile(path):
+        raise WeightsError(damaged)
+    if not zipped and not head.startswith(b"\x80"):
+        raise WeightsError(f"{path}: neither safetensors nor a torch file; delete it and fetch it again")
+    try:
+        with torch.serialization.safe_globals(list(allow)):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
+        what = ", ".join(named) or str(error).splitlines()[0]
+        raise WeightsError(
+            f"{path}: loading it would run code ({what}), refused; get it as safetensors or as a plain state dict"
+        ) from None
+    except (RuntimeError, EOFError, OSError, KeyError) as error:
+        raise WeightsError(f"{damaged} ({str(error).splitlines()[0]})") from None
+
+
+def _arrange(content: Any, strip: str, path: Path) -> State:
+    """Check that it is a state dict, cut the prefix off, fold weight norm."""
+    import torch
+
+    if not isinstance(content, Mapping) or not content:
+        raise WeightsError(f"{path}: holds {type(content).__name__}, not tensors by name")
+    others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise WeightsError(f"{path}: not only tensors: {_listed(others)}; do the weights lie under one of these?")
+    state = {str(key).removeprefix(strip): tensor for key, tensor in content.items()}
+    if len(state) < len(content):
+        raise WeightsError(f"{path}: two keys become one when {strip!r} is cut off")
+    return fold_weight_norm(state)
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """At most eight of the keys, and how many more there are."""
+    more = f" and {len(keys) - 8} more" if len(keys) > 8 else ""
+    return ", ".join(keys[:8]) + more
