@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("enecg", deadline=None)  # a busy machine is no defect
+settings.load_profile("enecg")
 
 
 @pytest.fixture(scope="session")

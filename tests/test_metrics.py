@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -102,6 +102,7 @@ def sample(kind: str, rng: np.random.Generator, n: int, classes: int) -> tuple[n
 
 
 @pytest.mark.parametrize("kind", METRICS)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(2, 60))
 def test_equals_plain_metric_on_drawn_recordings(kind: str, seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
@@ -182,6 +183,10 @@ def test_coverage_and_thresholds() -> None:
     labels, p = np.array([[1.0, 0], [0, 1]]), np.array([[0.3, 0.3], [0.1, 0.6]])
     assert evaluate("multilabel", labels, p)["accuracy"] == [0.5]
     assert evaluate("multilabel", labels, p, thresholds=np.array([0.2, 0.5]))["accuracy"] == [1]
+    each = np.array([[0.2, 0.5], [0.05, 0.5]])
+    assert evaluate("multilabel", labels, p, thresholds=each)["accuracy"] == [0.5]
+    holes = np.where([[True], [False]], labels, np.nan)
+    assert evaluate("multilabel", holes, p, thresholds=each)["accuracy"] == [1]
 
 
 @pytest.mark.parametrize(

@@ -72,8 +72,8 @@ def evaluate(
         weights: counts `[replicate, n]`; one replicate of ones when None.
         low: lower ends of 90 % intervals `[n, 1]` of a regression; without them there is no `coverage_90`.
         high: upper ends.
-        thresholds: `[output]`, from which probability on a binary or multilabel decision is yes; 0.5 when None.
-            A multiclass decision is the most probable class.
+        thresholds: `[output]`, or `[n, output]` where they differ between recordings: from which probability on a
+            binary or multilabel decision is yes; 0.5 when None. A multiclass decision is the most probable class.
         names: metrics wanted; all of `METRICS[kind]` when None.
 
     Raises:
@@ -232,12 +232,14 @@ def _case(
         )
     if (low is None) != (high is None):
         raise InputError("intervals need both ends, low and high")
-    if thresholds is not None and (kind == "multiclass" or thresholds.shape != y.shape[1:]):
-        raise InputError(f"thresholds: give one per output of a binary or multilabel task, here {y.shape[1]}")
+    if thresholds is not None:
+        if kind == "multiclass" or thresholds.shape not in (y.shape, y.shape[1:]):
+            raise InputError(f"thresholds: give one per output of a binary or multilabel task, here {y.shape[1]}")
+        thresholds = np.broadcast_to(thresholds, y.shape)
     labelled = np.isfinite(y).all(1)
     if not labelled.all():
         y, output, weights = y[labelled], output[labelled], weights[:, labelled]
-        low, high = (None if end is None else end[labelled] for end in (low, high))
+        low, high, thresholds = (None if part is None else part[labelled] for part in (low, high, thresholds))
     if wrong := int((~np.isfinite(output).all(1)).sum()):
         raise InputError(f"{wrong} of {len(y)} labelled recordings have a prediction that is not a number")
     return _Case(kind, y, np.asarray(output, float), weights, low, high, thresholds)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from enecg.ensemble.model import TaskOutput
 from enecg.errors import InputError
 from enecg.evaluate.score import SMALLEST_GROUP, TaskPredictions, age_bands, result_document, score
 from enecg.metrics import METRICS, metric_value
@@ -150,6 +151,51 @@ def test_subgroups_by_size() -> None:
     assert found["small"]["mae"]["value"] is None
 
 
+@pytest.mark.parametrize("kind", METRICS)
+def test_silence_is_scored_on_what_was_answered(kind: Kind) -> None:
+    y, given = labels(kind), predictions(labels(kind), kind)
+    mute = given.experts["good"].copy()
+    mute[::4] = np.nan
+    never = np.full_like(mute, np.nan)
+    silent = replace(given, experts={"good": mute, "bad": given.experts["bad"], "never": never})
+    block = score(task_of(kind), y, SUBJECTS, silent, replicates=50)
+    answered = np.isfinite(mute[:, 0])
+    metric, part = block["metric"], given.take(answered)
+    assert (block["n"], block["experts"]["good"]["n"], block["experts"]["never"]["n"]) == (N, answered.sum(), 0)
+    assert "n" not in block["experts"]["bad"]
+    plain = metric_value(kind, metric, y[answered], part.experts["good"])
+    assert block["experts"]["good"][metric]["value"] == pytest.approx(plain, rel=1e-5)
+    assert set(block["experts"]["never"][metric].values()) == {None}
+    assert block["compare"]["best_expert"]["name"] == "bad"  # the only one that answered everything
+    alone = score(task_of(kind), y, SUBJECTS, replace(silent, experts={"good": mute}), replicates=50)
+    on_common = metric_value(kind, metric, y[answered], part.ensemble) - plain
+    assert alone["compare"]["best_expert"]["difference"]["value"] == pytest.approx(on_common, rel=1e-5)
+
+
+def test_recordings_without_an_answer_are_counted() -> None:
+    y, given = labels("regression"), predictions(labels("regression"), "regression")
+    ensemble = given.ensemble.copy()
+    ensemble[:7] = np.nan
+    y[3:9] = np.nan
+    block = score(task_of("regression"), y, SUBJECTS, replace(given, ensemble=ensemble), replicates=20)
+    assert (block["n"], block["n_unanswered"]) == (N - 9, 3)
+
+
+def test_predictions_of_an_ensembles_answers() -> None:
+    value, share = np.arange(4.0)[:, None], np.array([0.5, 0.7, 0.9, 0.9])
+    output = TaskOutput(BUILT_IN["age"], value, {"a": share, "b": 1 - share}, value[:, 0] - 1, value[:, 0] + 2)
+    output.alone, output.baselines = {"a": value + 1}, {"mean": value}
+    given = TaskPredictions.of(output)
+    assert given.weights == pytest.approx({"a": 0.75, "b": 0.25})
+    assert given.low is not None and given.high is not None
+    np.testing.assert_array_equal(given.high - given.low, np.full((4, 1), 3.0))
+    assert [(block, name) for block, name, _ in given.named()] == [
+        ("ensemble", ""),
+        ("experts", "a"),
+        ("baselines", "mean"),
+    ]
+
+
 def test_age_bands() -> None:
     assert age_bands([0, 39.9, 40, 59, 79, 80, np.nan]) == ["0-39", "0-39", "40-59", "40-59", "60-79", "80+", ""]
 
@@ -176,7 +222,9 @@ def test_refuses_with_the_task_and_the_predictor() -> None:
         score(BUILT_IN["sex"], np.full_like(y, np.nan), SUBJECTS, given)
     with pytest.raises(InputError, match=r"task t, experts bad: predictions .* do not fit labels"):
         score(task_of("binary"), y, SUBJECTS, replace(given, experts={"bad": y[:5]}))
-    with pytest.raises(InputError, match="task t, ensemble: 120 of 120 labelled"):
+    with pytest.raises(InputError, match="task t: none of 120 recordings with a label has an answer"):
         score(task_of("binary"), y, SUBJECTS, replace(given, ensemble=y * np.nan))
+    with pytest.raises(InputError, match="task t, baselines mean: brier and ece need probabilities"):
+        score(task_of("binary"), y, SUBJECTS, replace(given, baselines={"mean": y + 2}))
     with pytest.raises(InputError, match="3 subjects do not fit"):
         score(task_of("binary"), y, SUBJECTS[:3], given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from enecg.errors import InputError
 from enecg.evaluate.bootstrap import Estimate, bootstrap
 from enecg.metrics import auroc_per_class, evaluate, higher_is_better
 from enecg.tasks import Task
+
+if TYPE_CHECKING:
+    from enecg.ensemble.model import TaskOutput
 
 NOT_COMPARED: Final = "constant"  # the baseline that every expert beats; the ensemble is compared with all others
 SMALLEST_GROUP: Final = 10  # subjects; an interval of fewer says nothing, and a number of fewer says too much of them
@@ -23,13 +26,17 @@ _ENSEMBLE: Final = ("ensemble", "")
 class TaskPredictions:
     """What is to be scored for one task. Arrays are `[n, output]`, in the form that `enecg.metrics` describes.
 
+    A row of NaN means that there was no answer. Recordings that the ensemble did not answer are counted and left out;
+    an expert or baseline is scored, and compared with the ensemble, on the recordings that it answered.
+
     Attributes:
         ensemble: predictions of the ensemble.
         experts: expert -> its own predictions.
         baselines: constant, mean, stacking, concat -> predictions.
         low: lower ends of the ensemble's 90 % intervals `[n, 1]`, for regressions that have them.
         high: upper ends.
-        thresholds: `[output]`, the ensemble's decision thresholds; 0.5 when None. Everyone else is decided at 0.5.
+        thresholds: `[output]` or, as from several folds, `[n, output]`: the ensemble's decision thresholds; 0.5 when
+            None. Everyone else is decided at 0.5.
         weights: expert -> its mean weight in the ensemble.
     """
 
@@ -41,6 +48,13 @@ class TaskPredictions:
     thresholds: np.ndarray | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, output: TaskOutput) -> TaskPredictions:
+        """From the answers of an ensemble that was asked to compare."""
+        low, high = (None if end is None else end[:, None] for end in (output.low, output.high))
+        weights = {name: float(np.mean(share)) for name, share in output.weights.items()}
+        return cls(output.value, output.alone, output.baselines, low, high, output.thresholds, weights)
+
     def named(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Everyone who predicts: (block, name, predictions)."""
         yield *_ENSEMBLE, self.ensemble
@@ -51,6 +65,7 @@ class TaskPredictions:
 
     def take(self, rows: np.ndarray) -> TaskPredictions:
         """The same for some recordings."""
+        shape = self.ensemble.shape
         return replace(
             self,
             ensemble=self.ensemble[rows],
@@ -58,6 +73,7 @@ class TaskPredictions:
             baselines={name: output[rows] for name, output in self.baselines.items()},
             low=None if self.low is None else self.low[rows],
             high=None if self.high is None else self.high[rows],
+            thresholds=None if self.thresholds is None else np.broadcast_to(self.thresholds, shape)[rows],
         )
 
 
@@ -74,7 +90,8 @@ def score(
     """Score one task: the block that the document has under its name.
 
     All intervals are 95 % bootstrap intervals over subjects; differences are paired, ensemble minus the other. The
-    best expert is the one with the best value of the task's metric on these very data, which favours the expert.
+    best expert is the one with the best value of the task's metric on these very data, which favours the expert; only
+    experts that answered every recording are candidates, where there are such.
 
     Args:
         task: with its classes.
@@ -89,14 +106,18 @@ def score(
         Plain JSON values; what is not known is None.
 
     Raises:
-        InputError: no recording has a label, or predictions do not fit the labels.
+        InputError: no recording has a label and an answer, or predictions do not fit the labels.
     """
-    known = np.isfinite(y).all(1)
+    data = _Data(task, y, np.asarray(subjects, dtype=str), predictions, replicates, seed)
+    labelled = np.isfinite(y).all(1)
+    known = labelled & _answered(predictions.ensemble)
     if not known.any():
-        raise InputError(f"task {task.name}: none of {len(y)} recordings has a label; leave the task out")
-    data = _Data(task, y, np.asarray(subjects, dtype=str), predictions, replicates, seed).take(known)
+        said = "has a label" if not labelled.any() else "with a label has an answer"
+        raise InputError(f"task {task.name}: none of {len(y)} recordings {said}; leave the task out")
+    data = data.take(known)
     found = data.bootstrap()
     block: dict[str, Any] = {"kind": task.kind, "unit": task.unit, "metric": task.metric, **data.size}
+    block["n_unanswered"] = int(labelled.sum() - known.sum())
     if task.kind != "regression":
         block["classes"] = _class_counts(task, data.y)
     block["ensemble"] = _scores(found, *_ENSEMBLE)
@@ -104,10 +125,13 @@ def score(
         block["ensemble"]["per_class"] = {
             name: {"n": count, **_scores(found, "per_class", name)} for name, count in block["classes"].items()
         }
-    block["experts"] = {name: _scores(found, "experts", name) for name in predictions.experts}
-    block["baselines"] = {name: _scores(found, "baselines", name) for name in predictions.baselines}
+    for part, outputs in (("experts", data.predictions.experts), ("baselines", data.predictions.baselines)):
+        block[part] = {name: _scores(found, part, name) for name in outputs}
+        for name, output in outputs.items():
+            if (answers := int(_answered(output).sum())) < data.size["n"]:
+                block[part][name]["n"] = answers
     block["weights"] = {name: _number(weight) for name, weight in predictions.weights.items()}
-    block["compare"] = _compare(task.metric, found, predictions)
+    block["compare"] = _compare(task.metric, found, data.predictions)
     if groups:
         block["subgroups"] = {
             grouping: _subgroups(data, np.asarray(names, dtype=str)[known]) for grouping, names in groups.items()
@@ -192,21 +216,38 @@ class _Data:
         return bootstrap(self._statistics, self.subjects, self.replicates, self.seed)
 
     def _statistics(self, weights: np.ndarray) -> dict[_Key, np.ndarray]:
-        task, y, given = self.task, self.y, self.predictions
-        found: dict[_Key, np.ndarray] = {}
+        task, given = self.task, self.predictions
+        own: dict[str, Any] = {"low": given.low, "high": given.high, "thresholds": given.thresholds}
+        found = self._evaluate(*_ENSEMBLE, given.ensemble, weights, **own)
         for block, name, output in given.named():
-            own: dict[str, Any] = {}
-            if (block, name) == _ENSEMBLE:
-                own = {"low": given.low, "high": given.high, "thresholds": given.thresholds}
-            try:
-                values = evaluate(task.kind, y, output, weights, **own)
-            except InputError as error:
-                raise InputError(f"task {task.name}, {block} {name}".rstrip() + f": {error}") from error
-            found |= {(block, name, metric): value for metric, value in values.items()}
+            if block == "ensemble":
+                continue
+            answered = _answered(output)
+            if answered.all():
+                found |= self._evaluate(block, name, output, weights)
+                continue
+            part, counts = self.take(answered), weights[:, answered]
+            found |= part._evaluate(block, name, output[answered], counts)
+            own = {"thresholds": part.predictions.thresholds, "names": (task.metric,)}
+            found |= part._evaluate(f"ensemble for {block}", name, part.predictions.ensemble, counts, **own)
         if task.kind in ("multiclass", "multilabel"):
-            aurocs = auroc_per_class(task.kind, y, given.ensemble, weights)
+            aurocs = auroc_per_class(task.kind, self.y, given.ensemble, weights)
             found |= {("per_class", name, "auroc"): aurocs[:, c] for c, name in enumerate(task.classes)}
         return found
+
+    def _evaluate(
+        self, block: str, name: str, output: np.ndarray, weights: np.ndarray, **options: Any
+    ) -> dict[_Key, np.ndarray]:
+        try:
+            values = evaluate(self.task.kind, self.y, output, weights, **options)
+        except InputError as error:
+            raise InputError(f"task {self.task.name}, {block} {name}".rstrip() + f": {error}") from error
+        return {(block, name, metric): value for metric, value in values.items()}
+
+
+def _answered(output: np.ndarray) -> np.ndarray:
+    answered: np.ndarray = np.isfinite(output).all(1)
+    return answered
 
 
 def _scores(found: Mapping[_Key, Estimate], block: str, name: str) -> dict[str, Any]:
@@ -232,13 +273,15 @@ def _compare(metric: str, found: Mapping[_Key, Estimate], predictions: TaskPredi
     upwards = higher_is_better(metric)
 
     def against(block: str, name: str) -> dict[str, Any]:
-        difference = found[(*_ENSEMBLE, metric)] - found[block, name, metric]
+        mine = found.get((f"ensemble for {block}", name, metric), found[(*_ENSEMBLE, metric)])
+        difference = mine - found[block, name, metric]
         told = {"difference": _interval(difference), "verdict": difference.verdict(upwards)}
         return {"name": name, "metric": metric, **told}
 
-    def goodness(name: str) -> float:
+    def goodness(name: str) -> tuple[bool, float]:
         value = found["experts", name, metric].value
-        return -np.inf if np.isnan(value) else value if upwards else -value
+        known = -np.inf if np.isnan(value) else value if upwards else -value
+        return bool(_answered(predictions.experts[name]).all()), known
 
     compared = {}
     if predictions.experts:
