@@ -30,6 +30,7 @@ class Task:
         metric: the one that decides between designs.
         limits: labels outside [low, high] are sentinels of a broken field, and refused.
         aliases: spellings of labels -> class.
+        where: row condition (as `--where`) under which a label counts; others are missing. Empty for all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Task:
     metric: str = "auroc"
     limits: tuple[float, float] = (-math.inf, math.inf)
     aliases: tuple[tuple[str, str], ...] = ()
+    where: str = ""
 
     @property
     def outputs(self) -> int:
@@ -113,24 +115,29 @@ BUILT_IN: dict[str, Task] = {
 }  # fmt: skip
 
 
+_SPEC = re.compile(r"(?P<name>[\w.-]+)(:(?P<kind>\w+))?(=(?P<column>[^:=\[]+))?(\[(?P<where>.+)\])?")
+
+
 def parse_tasks(spec: str | Iterable[str]) -> list[Task]:
-    """Read `--tasks`: `age`, `rr_interval=rr_mean_ms`, `superclass:multilabel`, `los:regression=days`.
+    """Read `--tasks`: `age`, `rr_interval=rr_mean_ms[rr_ok == 1]`, `superclass:multilabel`, `stay:regression=days`.
+
+    In brackets stands a row condition, as for `--where`: labels of other rows count as missing.
 
     Raises:
         InputError: an unknown name without a kind, an unknown kind, or a name given twice.
     """
-    parts = spec.split(",") if isinstance(spec, str) else list(spec)
+    parts = re.split(r",(?![^\[]*\])", spec) if isinstance(spec, str) else list(spec)
     tasks: dict[str, Task] = {}
     for part in (piece.strip() for piece in parts):
         if not part:
             continue
-        match = re.fullmatch(r"(?P<name>[\w.-]+)(:(?P<kind>\w+))?(=(?P<column>[^:=]+)(:(?P<late>\w+))?)?", part)
+        match = _SPEC.fullmatch(part)
         if match is None:
             raise InputError(f"--tasks: cannot read {part!r}; write NAME, NAME=COLUMN or NAME:KIND=COLUMN")
-        name, kind, column = match["name"], match["kind"] or match["late"], match["column"]
+        name = match["name"]
         if name in tasks:
             raise InputError(f"--tasks: {name} is named twice")
-        tasks[name] = _task(name, kind, column)
+        tasks[name] = replace(_task(name, match["kind"], match["column"]), where=match["where"] or "")
     if not tasks:
         raise InputError("--tasks: no task is named; try --tasks age,sex")
     return list(tasks.values())

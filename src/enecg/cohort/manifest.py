@@ -142,7 +142,10 @@ class Cohort:
                 f"{self.name}: there is no column {task.column!r} for task {task.name}; {hint}; "
                 f"name another as {task.name}=COLUMN"
             )
-        return read_labels(task, list(self.table[task.column]), self.name, self.records)
+        cells = self.table[task.column]
+        if task.where:
+            cells = cells.where(matching(self.table, task.where, self.name))
+        return read_labels(task, list(cells), self.name, self.records)
 
     def take(self, rows: np.ndarray | Sequence[int]) -> Cohort:
         """Some of the recordings, by number or by a mask, in that order."""

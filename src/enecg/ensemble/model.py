@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from enecg.ensemble.gate import Gate, Verdict
 from enecg.ensemble.heads.base import FittedHead
 from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
-from enecg.tasks import Task
+from enecg.tasks import Task, parse_tasks
 
 Embeddings = Mapping[str, np.ndarray]  # expert name -> float32 [recording, dim]; a row of NaN: the expert was silent
 
@@ -157,6 +157,18 @@ class Ensemble:
                     f"({have[info.name][:12]} here, {info.fingerprint[:12]} there): fit again, or install the version "
                     f"of enecg and the weights that the bundle names"
                 )
+
+    def rename(self, spec: str) -> None:
+        """Read labels of the tasks from other columns, as `parse_tasks` says; classes stay as they were trained.
+
+        Raises:
+            InputError: a task that the ensemble does not have.
+        """
+        for task in parse_tasks(spec):
+            if task.name not in self.models:
+                raise InputError(f"--tasks: the bundle has no task {task.name!r}; it has {', '.join(self.models)}")
+            model = self.models[task.name]
+            model.task = replace(model.task, column=task.column, where=task.where)
 
     def predict(self, embeddings: Embeddings, *, compare: bool = False) -> dict[str, TaskOutput]:
         """Answer all tasks.

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from enecg.ensemble.heads.base import Head
+from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.tasks import Task
 
@@ -89,3 +90,10 @@ class Recipe:
 
 
 RECIPES = {"default": Recipe()}
+
+
+def find_recipe(name: str) -> Recipe:
+    """A recipe by name; `InputError` names what there is."""
+    if name not in RECIPES:
+        raise InputError(f"--recipe {name}: there is no such recipe; choose one of {', '.join(RECIPES)}")
+    return RECIPES[name]

@@ -1,0 +1,90 @@
+"""From files to answers: the document of `enecg predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enecg import NOTICE
+from enecg.embed.pipeline import embed_recordings
+from enecg.ensemble.model import Ensemble, TaskOutput
+from enecg.errors import InputError
+from enecg.experts.base import Expert
+from enecg.quality import Quality, check
+from enecg.readers import read
+from enecg.recording import Recording
+
+GROUP = 64  # recordings held at a time
+
+
+def predict_files(
+    ensemble: Ensemble, bundle: str, experts: Sequence[Expert], paths: Iterable[str | Path], *, group: int = GROUP
+) -> dict[str, Any]:
+    """Answer all tasks for files: the JSON of `enecg predict`.
+
+    A file that cannot be read is under `skipped` with its reason; one that cannot be interpreted is an entry with
+    `usable` false and no answers.
+
+    Args:
+        ensemble: a loaded bundle.
+        bundle: its hash.
+        experts: those that the bundle names.
+        paths: the files.
+        group: files held in memory at a time.
+    """
+    predictions: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    held: list[Recording] = []
+    for path in paths:
+        try:
+            held.append(read(path))
+        except InputError as error:
+            skipped.append({"record": str(path), "reason": str(error)})
+        if len(held) == group:
+            predictions += answers(ensemble, experts, held)
+            held = []
+    if held:
+        predictions += answers(ensemble, experts, held)
+    return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
+
+
+def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+    """One entry per recording: what the quality check found and, where it is usable, the answers to all tasks."""
+    verdicts = [check(recording) for recording in recordings]
+    usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
+    entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
+    if usable:
+        outputs = ensemble.predict(embed_recordings([recordings[i] for i in usable], experts))
+        for row, i in enumerate(usable):
+            entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
+    return entries
+
+
+def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:
+    findings = [{"code": f.code, "text": f.text, "leads": list(f.leads), "fatal": f.fatal} for f in verdict.findings]
+    return {"record": recording.source, "usable": verdict.usable, "quality": findings, "tasks": {}}
+
+
+def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
+    """One task's answer for one recording; value or probabilities are null where no expert had one."""
+    task, value = output.task, output.value[row]
+    answer: dict[str, Any] = {"kind": task.kind}
+    if task.kind == "regression":
+        answer |= {"value": _number(value[0]), "unit": task.unit}
+        if output.low is not None and output.high is not None:
+            answer |= {"low": _number(output.low[row]), "high": _number(output.high[row])}
+    else:
+        shown = [1 - value[0], value[0]] if task.kind == "binary" else value
+        answer["probabilities"] = {name: _number(p) for name, p in zip(task.classes, shown, strict=True)}
+        answer["decision"] = output.decisions()[row]
+        if output.thresholds is not None:
+            answer["thresholds"] = dict(zip(task.output_names, output.thresholds.tolist(), strict=True))
+    answer["weights"] = {name: round(float(share[row]), 4) for name, share in output.weights.items()}
+    return answer
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None

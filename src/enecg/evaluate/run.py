@@ -1,0 +1,297 @@
+"""The verbs over cohorts: train on one, evaluate on another, cross-validate by subject."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import enecg
+from enecg.cohort.split import subject_folds
+from enecg.embed.gather import Gathered
+from enecg.ensemble.fit import fit
+from enecg.ensemble.model import Ensemble, TaskOutput
+from enecg.ensemble.recipe import ExpertInfo, Recipe
+from enecg.errors import InputError
+from enecg.evaluate.figures import TaskFigures, figures
+from enecg.evaluate.score import TaskPredictions, age_bands, result_document, score
+from enecg.tasks import Target, Task
+
+if TYPE_CHECKING:
+    from enecg.cohort.manifest import Cohort
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Evaluation:
+    """An evaluation with what its charts are drawn from.
+
+    Attributes:
+        document: the JSON of `evaluate` and `crossval`.
+        targets: task name -> labels.
+        predictions: task name -> what was said.
+    """
+
+    document: dict[str, Any]
+    targets: dict[str, Target] = field(default_factory=dict)
+    predictions: dict[str, TaskPredictions] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, TaskFigures]:
+        """The data behind the charts of a report."""
+        return {name: figures(t.task, t.y, self.predictions[name]) for name, t in self.targets.items()}
+
+
+def train(
+    data: Gathered,
+    tasks: Sequence[Task],
+    experts: Sequence[ExpertInfo],
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    progress: Report = lambda _: None,
+) -> Ensemble:
+    """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
+    targets = [data.cohort.target(task) for task in tasks]
+    return fit(
+        data.embeddings,
+        targets,
+        data.cohort.subjects,
+        experts,
+        recipe=recipe,
+        seed=seed,
+        training=training_facts(data.cohort, targets),
+        progress=progress,
+    )
+
+
+def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
+    """What a bundle keeps of its training part: counts, digest, salted hashes of the subjects, versions."""
+    digest = cohort.digest()
+    return {
+        "cohort": cohort.name,
+        "recordings": len(cohort),
+        "subjects": len(set(cohort.subjects)),
+        "labelled": {target.task.name: int(target.known.sum()) for target in targets},
+        "digest": digest,
+        "subject_hashes": sorted(_hash_subjects(set(cohort.subjects), digest)),
+        **versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that numbers depend on."""
+    packages = {name: version(name) for name in ("numpy", "scipy", "torch", "lightgbm")}
+    return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
+
+
+def _hash_subjects(subjects: Iterable[str], salt: str) -> dict[str, str]:
+    """Hash -> subject. The salt, the cohort's digest, keeps one bundle's hashes from being looked up in another's."""
+    return {hashlib.sha256(f"{salt}|{subject}".encode()).hexdigest()[:16]: subject for subject in subjects}
+
+
+def shared_with_training(ensemble: Ensemble, cohort: Cohort) -> list[str]:
+    """Subjects of `cohort` that the ensemble was trained on."""
+    here = _hash_subjects(set(cohort.subjects), ensemble.training["digest"])
+    return sorted(here[key] for key in here.keys() & set(ensemble.training["subject_hashes"]))
+
+
+def overlaps(cohort: Cohort, experts: Sequence[ExpertInfo]) -> list[str]:
+    """One line for each expert that has seen a data set of this cohort (its column `dataset`), worst first."""
+    if "dataset" not in cohort.table.columns:
+        return []
+    here = {_plain(name): str(name) for name in cohort.table["dataset"].dropna().unique()}
+    told = []
+    for kind, said in (("label_corpora", "with labels: its results here are too good"), ("corpora", "without labels")):
+        for info in experts:
+            both = sorted({here[key] for key in here for corpus in getattr(info, kind) if key == _plain(corpus)})
+            if both:
+                told.append(f"expert {info.name} has seen {', '.join(both)} {said}")
+    return told
+
+
+def _plain(name: object) -> str:
+    """`PTB-XL (filtered)` and `cinc_ptbxl` name the same corpus."""
+    bare = "".join(c for c in str(name).split("(")[0].lower() if c.isalnum())
+    return bare.removeprefix("cinc")
+
+
+def _predictions(output: TaskOutput) -> TaskPredictions:
+    return TaskPredictions(
+        output.value,
+        output.alone,
+        output.baselines,
+        None if output.low is None else output.low[:, None],
+        None if output.high is None else output.high[:, None],
+        output.thresholds,
+        {name: float(share.mean()) for name, share in output.weights.items()},
+    )
+
+
+def evaluate(
+    ensemble: Ensemble, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
+) -> Evaluation:
+    """Evaluate a fitted ensemble on a cohort; tasks without a label there are left out.
+
+    Raises:
+        InputError: none of the bundle's tasks has a label in the cohort.
+    """
+    progress("predicting")
+    outputs = ensemble.predict(data.embeddings, compare=True)
+    targets, missing = {}, []
+    for task in ensemble.tasks:
+        try:
+            targets[task.name] = data.cohort.target(task)
+        except InputError as error:
+            missing.append(str(error))
+    if not targets:
+        raise InputError(f"nothing to evaluate: {missing[0]}")
+    predictions = {name: _predictions(outputs[name]) for name in targets}
+    provenance = {
+        "Trained on": f"{ensemble.training['recordings']} recordings of {ensemble.training['subjects']} subjects "
+        f"of {ensemble.training['cohort']} (digest {ensemble.training['digest'][:12]})",
+        "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in ensemble.experts),
+        "Recipe": ensemble.recipe["name"],
+        "Gates in use": ", ".join(name for name, m in ensemble.models.items() if m.gate) or "none",
+        "Left out": "; ".join(missing) or "nothing",
+        **_notes(data.cohort, ensemble.experts, targets.values()),
+    }
+    shared = shared_with_training(ensemble, data.cohort)
+    return _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
+
+
+def crossval(
+    data: Gathered,
+    tasks: Sequence[Task],
+    experts: Sequence[ExpertInfo],
+    *,
+    folds: int = 5,
+    recipe: Recipe | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    progress: Report = lambda _: None,
+) -> Evaluation:
+    """Cross-validate by subject: in each fold everything is fitted anew without it; its answers are pooled.
+
+    Raises:
+        InputError: too few subjects for the folds, or a task that cannot be fitted.
+    """
+    targets = {task.name: data.cohort.target(task) for task in tasks}
+    subjects = data.cohort.subjects
+    fold = subject_folds(subjects, folds, seed)
+    parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
+    for k in range(folds):
+        inside, outside = data.take(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
+        ensemble = fit(
+            inside.embeddings,
+            [target.take(np.flatnonzero(fold != k)) for target in targets.values()],
+            inside.cohort.subjects,
+            experts,
+            recipe=recipe,
+            seed=seed,
+            progress=lambda line, k=k: progress(f"fold {k + 1} of {folds}: {line}"),  # type: ignore[misc]
+        )
+        embeddings = {name: matrix[outside] for name, matrix in data.embeddings.items()}
+        parts.append((outside, ensemble.predict(embeddings, compare=True)))
+    predictions = {name: _pooled(target, parts) for name, target in targets.items()}
+    provenance = {
+        "Protocol": f"{folds}-fold cross-validation by subject; everything is fitted inside the folds",
+        "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in experts),
+        "Recipe": (recipe or Recipe()).name,
+        "Cohort digest": data.cohort.digest()[:12],
+        **_notes(data.cohort, experts, targets.values()),
+    }
+    return _scored(data, targets, predictions, [], provenance, replicates, seed, progress)
+
+
+def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutput]]]) -> TaskPredictions:
+    """One task's answers of all folds in the cohort's order; a class that a fold had not seen has probability 0."""
+    name, shape = target.task.name, target.y.shape
+    each = [(rows, _predictions(found[name]), found[name].task) for rows, found in parts]
+
+    def filled(pick: Callable[[TaskPredictions], np.ndarray | None]) -> np.ndarray:
+        out = np.zeros(shape)
+        for rows, prediction, task in each:
+            columns = np.array([target.task.output_names.index(output) for output in task.output_names])
+            out[np.ix_(rows, columns)] = pick(prediction)
+        return out
+
+    first = each[0][1]
+    weights = {
+        expert: float(np.average([p.weights[expert] for _, p, _ in each], weights=[len(rows) for rows, _, _ in each]))
+        for expert in first.weights
+    }
+    interval = first.low is not None
+    return TaskPredictions(
+        filled(lambda p: p.ensemble),
+        {expert: filled(lambda p, e=expert: p.experts[e]) for expert in first.experts},  # type: ignore[misc]
+        {base: filled(lambda p, b=base: p.baselines[b]) for base in first.baselines},  # type: ignore[misc]
+        filled(lambda p: p.low) if interval else None,
+        filled(lambda p: p.high) if interval else None,
+        None,
+        weights,
+    )
+
+
+def _notes(cohort: Cohort, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
+    problems = [problem for target in targets for problem in target.problems]
+    notes = {"Experts that have seen these data": "; ".join(overlaps(cohort, experts)) or "none that is known"}
+    if problems:
+        notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
+    return notes | {f"Version of {name}": text for name, text in versions().items()}
+
+
+def _scored(
+    data: Gathered,
+    targets: Mapping[str, Target],
+    predictions: Mapping[str, TaskPredictions],
+    shared: Sequence[str],
+    provenance: Mapping[str, Any],
+    replicates: int,
+    seed: int,
+    progress: Report,
+) -> Evaluation:
+    groups = _groups(data.cohort)
+    blocks = {}
+    for name, target in targets.items():
+        progress(f"intervals for {name}")
+        answered = np.isfinite(predictions[name].ensemble).all(1)
+        blocks[name] = score(
+            target.task,
+            np.where(answered[:, None], target.y, np.nan),
+            data.cohort.subjects,
+            predictions[name],
+            groups=groups,
+            replicates=replicates,
+            seed=seed,
+        )
+        blocks[name]["unanswered"] = int((target.known & ~answered).sum())
+    table = data.cohort.table
+    generated = bool("generated" in table.columns and table["generated"].astype(str).isin(["1", "1.0", "True"]).all())
+    document = result_document(
+        blocks,
+        n_recordings=len(data.cohort),
+        n_subjects=len(set(data.cohort.subjects)),
+        skipped=[(each.record, each.reason) for each in data.skipped],
+        shared_subjects=shared,
+        cohort={"name": data.cohort.name, "generated": generated},
+        provenance=provenance,
+    )
+    return Evaluation({**document, "notice": enecg.NOTICE}, dict(targets), dict(predictions))
+
+
+def _groups(cohort: Cohort) -> dict[str, list[str]]:
+    """Groupings that the manifest's columns allow: sex, age band, data set."""
+    groups = {}
+    for column in ("sex", "dataset"):
+        if column in cohort.table.columns:
+            groups[column] = [str(value) if isinstance(value, str) else "" for value in cohort.table[column]]
+    ages = cohort.table.get("age")
+    if ages is not None and ages.dtype.kind in "if":
+        groups["age"] = age_bands(ages.to_numpy(dtype=float))
+    return groups
