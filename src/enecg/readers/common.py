@@ -69,6 +69,12 @@ def stated_or_given(stated: T | None, given: T | None, what: str, where: str, re
     return said
 
 
+def first_line(error: Exception) -> str:
+    """What a package says of a damaged file, without the tracebacks that some put into their messages."""
+    lines = str(error).split("\n")
+    return lines[0].strip() or type(error).__name__
+
+
 def age_in_years(text: str | None) -> float | None:
     """Read `"67"`, `"067Y"`, `"18M"` (months), `"003W"`, `"010D"`; None when it is no possible age."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([YMWD]?)(?:ears?|rs?)?\s*", text or "", flags=re.IGNORECASE)

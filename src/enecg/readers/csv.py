@@ -10,16 +10,13 @@ I,II,V1
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Sequence
-from csv import QUOTE_NONE
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
 from enecg.errors import ReadError
 from enecg.leads import STANDARD, canonical
@@ -77,13 +74,14 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
 
     whole = next((facts.pop(key) for key in _UNIT_KEYS if key in facts), None)
     remedy = "write a line `# unit: mV` on top or "
-    units = [stated_or_given(columns[row].unit or whole, unit, "unit", where, remedy) for row in rows]
+    units = [stated_or_given(columns[row].unit or whole, unit, "unit", f"{where}, lead {columns[row].name}", remedy)
+             for row in rows]  # fmt: skip
     factors, amplitude = common_amplitude(units, names, where)
-    cells = _cells(lines, headings, separator, where)
+    cells = _cells(lines, separator, len(headings), where)
     remedy = "write a line `# rate: 500` on top, name a column `time (s)` or `time (ms)`, or "
     said = _rate(facts, columns, cells, where)
     return Recording(
-        signal=np.stack([_numbers(cells, row, headings, where) for row in rows]) * factors[:, None],
+        signal=np.stack([_numbers(cells, row, headings[row], where) for row in rows]) * factors[:, None],
         rate=stated_or_given(said, rate, "rate", where, remedy),
         leads=tuple(names),
         amplitude=amplitude,
@@ -101,9 +99,11 @@ def _parts(path: Path) -> tuple[dict[str, str], list[str], list[str], str]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
-    lines = text.splitlines()
+    lines = text.rstrip("\r\n ").splitlines()
     comments = [line.strip("# \t") for line in lines if line.startswith("#")]
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
+    rows = [line for line in lines if not line.startswith("#")]
+    while rows and not rows[0].strip():  # further down a blank line is a blank cell
+        del rows[0]
     heading = rows[0] if rows else ""
     separator = max(_SEPARATORS, key=heading.count)
     pairs = [re.match(r"(?:([\w ]+?)\s*[:=]\s*)?(.*)", line) for line in comments]
@@ -111,39 +111,33 @@ def _parts(path: Path) -> tuple[dict[str, str], list[str], list[str], str]:
     return facts, heading.split(separator), rows[1:], separator
 
 
-def _cells(rows: Sequence[str], headings: Sequence[str], separator: str, where: str) -> pd.DataFrame:
-    """The rows as text, one column a heading."""
+def _cells(rows: Sequence[str], separator: str, count: int, where: str) -> list[list[str]]:
+    """The rows' cells as text, `count` in each."""
     if not rows:
         raise ReadError(f"{where}: there are no samples below the column names")
-    for sample, row in enumerate(rows, start=1):
-        if row.count(separator) != len(headings) - 1:
-            raise ReadError(
-                f"{where}: sample {sample} has {row.count(separator) + 1} columns, the first row names {len(headings)}"
-            )
-    body = "\n".join(rows)
     if separator != ",":
-        body = body.replace(",", ".")
-    return pd.read_csv(
-        io.StringIO(body),
-        sep=separator,
-        header=None,
-        dtype=str,
-        keep_default_na=False,
-        quoting=QUOTE_NONE,
-        skip_blank_lines=False,
-    )
+        rows = [row.replace(",", ".") for row in rows]
+    cells = [row.split(separator) for row in rows]
+    for sample, row in enumerate(cells, start=1):
+        if len(row) != count:
+            raise ReadError(f"{where}: sample {sample} has {len(row)} columns, the first row names {count}")
+    return cells
 
 
-def _numbers(cells: pd.DataFrame, column: int, headings: Sequence[str], where: str) -> np.ndarray:
-    text = cells[column].str.strip()
-    values = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(np.isnan(values) & ~text.str.lower().isin(["", "nan", "na"]).to_numpy())
-    if len(bad):
-        raise ReadError(f"{where}: sample {bad[0] + 1}, column {headings[column]}: {text[bad[0]]!r} is not a number")
+def _numbers(cells: Sequence[Sequence[str]], column: int, heading: str, where: str) -> np.ndarray:
+    values = np.empty(len(cells))
+    for sample, row in enumerate(cells):
+        text = row[column].strip(" \"'")
+        try:
+            values[sample] = float("nan" if text.lower() in ("", "na") else text)
+        except ValueError:
+            raise ReadError(f"{where}: sample {sample + 1}, column {heading}: {text!r} is not a number") from None
     return values
 
 
-def _rate(facts: dict[str, str], columns: Sequence[_Column], cells: pd.DataFrame, where: str) -> float | None:
+def _rate(
+    facts: dict[str, str], columns: Sequence[_Column], cells: Sequence[Sequence[str]], where: str
+) -> float | None:
     """Hz, from a comment or else from the time column; None when neither says it."""
     for key in _RATE_KEYS:
         if key in facts:
@@ -154,7 +148,7 @@ def _rate(facts: dict[str, str], columns: Sequence[_Column], cells: pd.DataFrame
             return float(match[1])
     for row, column in enumerate(columns):
         if column.seconds is not None:
-            times = _numbers(cells, row, [column.name for column in columns], where) * column.seconds
+            times = _numbers(cells, row, column.name, where) * column.seconds
             return _rate_of(times, where)
     return None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from enecg.errors import InputError, ReadError, require
 from enecg.leads import STANDARD, canonical
-from enecg.readers.common import age_in_years, choose_leads, common_amplitude, sex_of, stated_or_given
+from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 _STORAGE: Final = {
@@ -29,7 +29,7 @@ _COMPANDED: Final = ("MB", "AB")  # mu-law and A-law bytes; pydicom hands them o
 
 # What pydicom raises on files that are cut short or break the standard.
 _DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, NotImplementedError,
-                  OverflowError, MemoryError, zlib.error)  # fmt: skip
+                  ArithmeticError, MemoryError, zlib.error)  # fmt: skip
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -50,8 +50,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     except InputError:
         raise
     except (*_DAMAGE, pydicom.errors.BytesLengthException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReadError(f"{where}: damaged DICOM file: {reason}") from error
+        raise ReadError(f"{where}: damaged DICOM file: {first_line(error)}") from error
 
 
 def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -> Recording:
@@ -70,7 +69,8 @@ def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -
     rows, notes = choose_leads(names)
     names, channels = [names[row] for row in rows], [channels[row] for row in rows]
 
-    units = [stated_or_given(_unit(channel), unit, "unit", where) for channel in channels]
+    units = [stated_or_given(_unit(channel), unit, "unit", f"{where}, lead {name}")
+             for channel, name in zip(channels, names, strict=True)]  # fmt: skip
     factors, amplitude = common_amplitude(units, names, where)
     gains = np.array(
         [float(c.ChannelSensitivity) * float(c.get("ChannelSensitivityCorrectionFactor") or 1) for c in channels]

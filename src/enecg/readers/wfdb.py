@@ -12,7 +12,15 @@ from typing import Any, Final
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.readers.common import age_in_years, band_of, choose_leads, common_amplitude, sex_of, stated_or_given
+from enecg.readers.common import (
+    age_in_years,
+    band_of,
+    choose_leads,
+    common_amplitude,
+    first_line,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
 # Bits that a sample takes in a signal file, by format; the FLAC formats (508, 516, 524) are checked by their decoder.
@@ -167,8 +175,7 @@ def _samples(header_file: Path, where: str) -> Any:
         # Unsmoothed: a signal with several samples per frame keeps its own rate.
         record = wfdb.rdrecord(str(header_file.with_suffix("")), smooth_frames=False)
     except _DAMAGE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReadError(f"{where}: header and samples do not fit together: {reason}") from error
+        raise ReadError(f"{where}: header and samples do not fit together: {first_line(error)}") from error
     return record
 
 

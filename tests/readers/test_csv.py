@@ -1,0 +1,160 @@
+"""CSV: every way to state rate and unit, round trips, and what is refused."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enecg import read
+from enecg.errors import ReadError
+from enecg.leads import STANDARD, derive
+
+ONE_SAMPLE = "I,II\n1,2\n"
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "ecg.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_a_hospital_file_that_says_nothing_of_itself(shared_data: Path) -> None:
+    path = shared_data / "formats" / "twelve_lead_500hz_mv.csv"
+    with pytest.raises(ReadError, match=r"no unit is stated; write a line `# unit: mV` on top or pass unit="):
+        read(path)
+    with pytest.raises(ReadError, match=r"no rate is stated; write a line `# rate: 500` on top.*or pass rate="):
+        read(path, unit="mV")
+    recording = read(path, rate=500, unit="mV")
+    assert (recording.leads, recording.seconds, recording.amplitude) == (STANDARD, 10.0, "mV")
+    np.testing.assert_allclose(recording.signal, np.loadtxt(path, delimiter=",", skiprows=1).T, rtol=1e-6)
+    limb = dict(zip(recording.leads, recording.signal, strict=True))
+    np.testing.assert_allclose(limb["III"], derive("III", {"I": limb["I"], "II": limb["II"]}), atol=0.01)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# rate: 500\n# unit: mV\nI,II\n0.001,0.002\n0.003,0.004\n",
+        "#fs=500 Hz\n#units=uV\nI,II\n1,2\n3,4\n",
+        "# Sampling Rate: 500\nI (uV),II [mV]\n1,0.002\n3,0.004\n",
+        "Time (s),I (mV),II (mV)\n0,0.001,0.002\n0.002,0.003,0.004\n",
+        "time_ms;i (mV);ii (mV)\n10;0,001;0,002\n12;0,003;0,004\n",
+        "t [ms]\tDI [µV]\tDII [µV]\n0\t1\t2\n2\t3\t4\n",
+        "\ufeff# rate: 500\r\n# unit: mV\r\nI,II\r\n0.001,0.002\r\n0.003,0.004\r\n",
+        "# rate: 500\n\n# unit: V\n \nI,II\n1e-6,2e-6\n3e-6,4e-6\n",
+        '# rate: 500\n# unit: mV\n"I","II"\n0.001,0.002\n0.003,0.004',
+    ],
+)
+def test_one_recording_written_in_many_ways(tmp_path: Path, text: str) -> None:
+    recording = read(write(tmp_path, text))
+    assert (recording.leads, recording.rate, recording.amplitude) == (("I", "II"), 500.0, "mV")
+    np.testing.assert_allclose(recording.signal, [[0.001, 0.003], [0.002, 0.004]], rtol=1e-6)
+
+
+def test_latin_1(tmp_path: Path) -> None:
+    recording = read(write(tmp_path, "# rate: 500\nI (µV)\n1000\n2000\n".encode("latin-1")))
+    np.testing.assert_allclose(recording.signal, [[1.0, 2.0]])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[str, np.ndarray, tuple[str, ...], float, str]:
+    leads = tuple(draw(st.lists(st.sampled_from(STANDARD), min_size=1, max_size=12, unique=True)))
+    rate = draw(st.sampled_from([100.0, 128.0, 250.0, 333.0, 360.0, 500.0, 1000.0]))
+    unit = draw(st.sampled_from(["mV", "uV", "unitless"]))
+    seed, count = draw(st.integers(0, 2**32 - 1)), draw(st.integers(20, 60))
+    values = np.random.default_rng(seed).normal(size=(count, len(leads))).astype(np.float32)
+    values[draw(st.integers(0, count - 2)), 0] = np.nan  # a blank last line is no sample
+    separator = draw(st.sampled_from(",;\t"))
+    cells = [["" if np.isnan(value) else repr(float(value)) for value in row] for row in values]
+    if separator != "," and len(leads) > 1 and draw(st.booleans()):
+        cells = [[cell.replace(".", ",") for cell in row] for row in cells]
+    headings = [f"{lead} ({unit})" for lead in leads] if draw(st.booleans()) else list(leads)
+    comments = [] if headings[0] != leads[0] else [f"# unit: {unit}"]
+    if draw(st.booleans()):
+        headings = ["time (ms)", *headings]
+        point = "," if "," in cells[0][-1] else "."
+        cells = [[f"{1000 * i / rate:.3f}".replace(".", point), *row] for i, row in enumerate(cells)]
+    else:
+        comments.append(f"# rate: {rate}")
+    text = "\n".join([*comments, separator.join(headings), *(separator.join(row) for row in cells)])
+    return text, values.T, leads, rate, unit
+
+
+@given(tables())
+@settings(max_examples=60, deadline=None)
+def test_round_trip(table: tuple[str, np.ndarray, tuple[str, ...], float, str]) -> None:
+    text, values, leads, rate, unit = table
+    with tempfile.TemporaryDirectory() as folder:
+        recording = read(write(Path(folder), text))
+    assert (recording.leads, recording.rate) == (leads, rate)
+    assert recording.amplitude == ("normalised" if unit == "unitless" else "mV")
+    np.testing.assert_allclose(recording.signal, values * (1e-3 if unit == "uV" else 1), rtol=1e-6)
+
+
+def test_other_columns_are_left_out_and_named(tmp_path: Path) -> None:
+    text = "# rate: 500\n# unit: mV\n# Age: 61\n# sex = female\n# site: 4\nn,I,resp,V1,label\n0,1,9,2,N\n1,3,9,,V\n"
+    recording = read(write(tmp_path, text))
+    assert recording.leads == ("I", "V1")
+    np.testing.assert_array_equal(recording.signal, [[1, 3], [2, np.nan]])
+    assert recording.notes == {"site": "4", "skipped_signals": "n, resp, label"}
+    assert (recording.subject.age, recording.subject.sex) == (61.0, "F")
+
+
+def test_a_band_pass_in_a_comment(tmp_path: Path) -> None:
+    assert read(write(tmp_path, "# rate: 500\n# band-passed 0.5-40 Hz\nI (mV)\n1\n")).band == (0.5, 40.0)
+
+
+def test_times_rounded_to_milliseconds(tmp_path: Path) -> None:
+    rows = "".join(f"{i / 360:.3f},{i % 7}\n" for i in range(3600))
+    assert read(write(tmp_path, "time (s),I (mV)\n" + rows)).rate == 360.0
+
+
+def test_a_missing_sample_is_not_resampled_away(tmp_path: Path) -> None:
+    rows = "".join(f"{i / 360:.3f},{i % 7}\n" for i in range(3600) if i != 1000)
+    with pytest.raises(ReadError, match="not evenly spaced"):
+        read(write(tmp_path, "time (s),I (mV)\n" + rows))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a,b\n1,2\n", "no column is named after a lead"),
+        ("0.1,0.2\n0.3,0.4\n", "no column is named after a lead"),
+        ("# only a comment\n", "no column is named after a lead"),
+        ("I,II\n", "no samples below"),
+        ("I,II\n1,two\n", "sample 1, column II: 'two' is not a number"),
+        ("I,II\n1,2\n3\n", "sample 2 has 1 columns, the first row names 2"),
+        ("I,II\n1,2\n3,4,5\n", "sample 2 has 3 columns, the first row names 2"),
+        ("I,DI\n1,2\n", "lead I occurs twice"),
+        ("I (mV),II (sd)\n1,2\n", "leads II are normalised"),
+        ("I (ohm),II (mV)\n1,2\n", "lead I: unit 'ohm' is not known"),
+        ("# rate: fast\nI,II\n1,2\n", "rate 'fast' is not a rate in Hz"),
+        ("# rate: 0\nI,II\n1,2\n", "0.0 Hz is impossible"),
+        ("time (s),I\n0,1\n", "not evenly spaced"),
+        ("time (s),I\n0,1\n0,2\n", "not evenly spaced"),
+        ("time (s),I\n0,1\nx,2\n", "column time: 'x' is not a number"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    stated = {} if "rate" in text or "time" in text else {"rate": 500}
+    with pytest.raises(ReadError) as caught:
+        read(write(tmp_path, text), **stated, unit=None if "(mV)" in text else "mV")
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bare_time_column_does_not_say_its_unit(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match=r"name a column `time \(s\)` or `time \(ms\)`"):
+        read(write(tmp_path, "time,I (mV)\n0,1\n2,2\n"))
+
+
+def test_the_caller_may_not_contradict_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match=r"states rate 250\.0, rate=500 contradicts it"):
+        read(write(tmp_path, "# rate: 250\n" + ONE_SAMPLE), rate=500, unit="mV")
+    with pytest.raises(ReadError, match="states unit mV, unit=uV contradicts it"):
+        read(write(tmp_path, "# unit: mV\n" + ONE_SAMPLE), rate=500, unit="uV")
