@@ -38,11 +38,9 @@ def table(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: a column is missing, or a cell of the statements cannot be read.
     """
-    source = pd.read_csv(folder / _DATABASE)
-    missing = [column for column in _COLUMNS if column not in source.columns]
-    if missing:
-        raise InputError(f"{folder / _DATABASE}: columns missing: {', '.join(missing)}; is it PTB-XL's own table?")
-    statements = pd.read_csv(folder / _STATEMENTS, index_col=0)
+    source = _read(folder / _DATABASE, _COLUMNS)
+    statements = _read(folder / _STATEMENTS, ("diagnostic_class", "rhythm"))
+    statements = statements.set_index(statements.columns[0])
     superclass = statements["diagnostic_class"].dropna().to_dict()
     rhythms = set(statements.index[statements["rhythm"] == 1])
     try:
@@ -63,6 +61,17 @@ def table(folder: Path) -> pd.DataFrame:
             "ecg_id": source["ecg_id"],
         }
     )
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:
+        raise InputError(f"{path}: not a readable table: {' '.join(str(error).split())}") from error
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        raise InputError(f"{path}: columns missing: {', '.join(missing)}; is it PTB-XL's own table?")
+    return table
 
 
 def _rhythm(codes: list[str], rhythms: set[str]) -> str:
