@@ -138,8 +138,8 @@ class Combiner:
     def fit(cls, members: Sequence[str], scores: Sequence[np.ndarray], target: Target, rule: Rule) -> Combiner:
         """Calibrate each member, then weight them, all on out-of-fold scores.
 
-        Regressions: weights that sum to one, least absolute error. Classes: log-loss with a pull towards the
-        uniform mean. `rule="free"` is ordinary stacking: no sign, no sum.
+        Regressions: least absolute error. Classes: log-loss with a pull towards the uniform mean. `rule="free"` is
+        ordinary stacking: weights of any sign.
         """
         kind, rows = target.task.kind, target.known
         y = target.y[rows]
@@ -155,36 +155,34 @@ class Combiner:
         stack = np.where(known, stack, mean)
         solve = _weigh_values if kind == "regression" else _weigh_classes
         weights, bias = solve(stack, y, kind, rule)
+        silent = np.stack([p.slope == 0 for p in platt])  # a constant: it belongs to the bias
+        bias = bias + (weights * silent * np.stack([p.offset for p in platt])).sum(0)
+        weights = np.where(silent, 0.0, weights)
         return cls(kind, tuple(members), platt, weights, bias)
 
 
 def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    """Least absolute error (smoothed near zero) of a weighted mean of values."""
-    x, truth = stack[:, :, 0].T, y[:, 0]
+    """Least absolute error (smoothed near zero) of a weighted sum of deviations from the median label.
+
+    The sum of the weights is free: heads that shrink towards the mean are stretched again.
+    """
+    centre = float(np.median(y))
+    x, truth = stack[:, :, 0].T - centre, y[:, 0] - centre
     count = x.shape[1]
-    unit = float(np.median(np.abs(truth - np.median(truth)))) or 1.0
+    unit = float(np.median(np.abs(truth))) or 1.0
     soft = 1e-3 * unit
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        error = x @ w[:count] + (w[count] * unit if rule == "free" else 0.0) - truth
+        error = x @ w[:count] + w[count] * unit - truth
         size = np.sqrt(error**2 + soft**2)
-        slope = error / size / (unit * len(truth))
-        gradient = x.T @ slope
-        if rule == "free":
-            gradient = np.append(gradient, slope.sum() * unit)
-        return float(size.mean() / unit), gradient
+        slope = error / size / len(truth)
+        return float(size.mean() / unit), np.append(x.T @ slope / unit, slope.sum())
 
-    start = np.full(count, 1 / count)
-    if rule == "free":
-        found = minimize(loss, np.append(start, 0.0), jac=True, method="BFGS").x
-        return found[:count, None], found[count:] * unit
-    sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": np.ones_like}
-    found = minimize(
-        loss, start, jac=True, method="SLSQP", bounds=[(0, 1)] * count, constraints=[sums_to_one],
-        options={"maxiter": 300, "ftol": 1e-9},
-    ).x  # fmt: skip
-    weights = np.where(found < 1e-4, 0, found)
-    return (weights / weights.sum())[:, None], np.zeros(1)
+    start = np.append(np.full(count, 1 / count), 0.0)
+    bounds = [(0 if rule == "non-negative" else None, None)] * count + [(None, None)]
+    found = minimize(loss, start, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}).x
+    weights = np.where(np.abs(found[:count]) < 1e-4, 0, found[:count])
+    return weights[:, None], np.array([found[count] * unit + centre * (1 - weights.sum())])
 
 
 def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:

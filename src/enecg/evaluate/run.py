@@ -121,18 +121,6 @@ def _plain(name: object) -> str:
     return bare.removeprefix("cinc")
 
 
-def _predictions(output: TaskOutput) -> TaskPredictions:
-    return TaskPredictions(
-        output.value,
-        output.alone,
-        output.baselines,
-        None if output.low is None else output.low[:, None],
-        None if output.high is None else output.high[:, None],
-        output.thresholds,
-        {name: float(share.mean()) for name, share in output.weights.items()},
-    )
-
-
 def evaluate(
     ensemble: Ensemble, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
 ) -> Evaluation:
@@ -151,7 +139,7 @@ def evaluate(
             missing.append(str(error))
     if not targets:
         raise InputError(f"nothing to evaluate: {missing[0]}")
-    predictions = {name: _predictions(outputs[name]) for name in targets}
+    predictions = {name: TaskPredictions.of(outputs[name]) for name in targets}
     provenance = {
         "Trained on": f"{ensemble.training['recordings']} recordings of {ensemble.training['subjects']} subjects "
         f"of {ensemble.training['cohort']} (digest {ensemble.training['digest'][:12]})",
@@ -212,7 +200,7 @@ def crossval(
 def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutput]]]) -> TaskPredictions:
     """One task's answers of all folds in the cohort's order; a class that a fold had not seen has probability 0."""
     name, shape = target.task.name, target.y.shape
-    each = [(rows, _predictions(found[name]), found[name].task) for rows, found in parts]
+    each = [(rows, TaskPredictions.of(found[name]), found[name].task) for rows, found in parts]
 
     def filled(pick: Callable[[TaskPredictions], np.ndarray | None]) -> np.ndarray:
         out = np.zeros(shape)
@@ -226,14 +214,14 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutp
         expert: float(np.average([p.weights[expert] for _, p, _ in each], weights=[len(rows) for rows, _, _ in each]))
         for expert in first.weights
     }
-    interval = first.low is not None
+    interval, thresholds = first.low is not None, first.thresholds is not None
     return TaskPredictions(
         filled(lambda p: p.ensemble),
         {expert: filled(lambda p, e=expert: p.experts[e]) for expert in first.experts},  # type: ignore[misc]
         {base: filled(lambda p, b=base: p.baselines[b]) for base in first.baselines},  # type: ignore[misc]
         filled(lambda p: p.low) if interval else None,
         filled(lambda p: p.high) if interval else None,
-        None,
+        filled(lambda p: p.thresholds) if thresholds else None,
         weights,
     )
 
@@ -260,17 +248,15 @@ def _scored(
     blocks = {}
     for name, target in targets.items():
         progress(f"intervals for {name}")
-        answered = np.isfinite(predictions[name].ensemble).all(1)
         blocks[name] = score(
             target.task,
-            np.where(answered[:, None], target.y, np.nan),
+            target.y,
             data.cohort.subjects,
             predictions[name],
             groups=groups,
             replicates=replicates,
             seed=seed,
         )
-        blocks[name]["unanswered"] = int((target.known & ~answered).sum())
     table = data.cohort.table
     generated = bool("generated" in table.columns and table["generated"].astype(str).isin(["1", "1.0", "True"]).all())
     document = result_document(

@@ -1,0 +1,134 @@
+"""Weights: non-negative, honest about silent members, robust to bad ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from enecg.ensemble.combine import Combiner, Platt, link, sigmoid, softmax
+from enecg.tasks import Target, Task
+
+
+def _regression(seed: int = 0, n: int = 300) -> tuple[list[np.ndarray], Target]:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(60, 15, (n, 1))
+    members = [y + rng.normal(0, sd, (n, 1)) for sd in (3, 6, 200)]
+    return members, Target(Task("age", "regression", "age", loss="l1"), y)
+
+
+def _classes(kind: str, seed: int = 0, n: int = 400) -> tuple[list[np.ndarray], Target]:
+    rng = np.random.default_rng(seed)
+    one_hot = np.eye(3)[rng.choice(3, n, p=[0.6, 0.3, 0.1])]
+    y = one_hot[:, 1:2] if kind == "binary" else one_hot
+    members = [y + rng.normal(0, sd, y.shape) for sd in (0.5, 1.0, 30.0)]
+    names = ("a", "b") if kind == "binary" else ("a", "b", "c")
+    return members, Target(Task("t", kind, "t", classes=names), y)  # type: ignore[arg-type]
+
+
+def test_regression_weights_are_not_negative_and_trust_the_better() -> None:
+    members, target = _regression()
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    weights = combiner.weights[:, 0]
+    assert 0.9 < weights.sum() < 1.1 and (weights >= 0).all()
+    assert weights[0] > weights[1] > weights[2]
+    error = np.abs(combiner.predict(members) - target.y).mean()
+    assert error < np.abs(members[0] - target.y).mean()
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_class_weights_are_not_negative_and_probabilities_are_calibrated(kind: str) -> None:
+    members, target = _classes(kind)
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    assert (combiner.weights >= 0).all()
+    assert (combiner.weights[0] > combiner.weights[2]).all()
+    p = combiner.predict(members)
+    assert np.allclose(p.mean(0), target.y.mean(0), atol=0.03)
+    if kind == "multiclass":
+        assert np.allclose(p.sum(1), 1)
+
+
+def test_heads_that_shrink_are_stretched() -> None:
+    _, target = _regression()
+    shrunk = [60 + 0.5 * (target.y - 60)]
+    combiner = Combiner.fit(["a/x"], shrunk, target, "non-negative")
+    assert np.abs(combiner.predict(shrunk) - target.y).max() < 0.5
+
+
+def test_a_harmful_member_does_no_harm() -> None:
+    members, target = _classes("binary")
+    inverted = [*members[:2], -members[0]]
+    combiner = Combiner.fit(["a/x", "b/x", "bad/x"], inverted, target, "non-negative")
+    assert combiner.platt[2].slope[0] == 0  # worse than chance: says nothing
+    assert combiner.shares()["bad"] == 0
+    assert np.allclose(combiner.predict(inverted).mean(), target.y.mean(), atol=0.02)
+
+
+def test_silent_members_hand_their_weight_to_the_others() -> None:
+    members, target = _regression()
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    silent = [m.copy() for m in members]
+    silent[0][:5] = np.nan
+    calibrated = combiner.calibrated(silent)
+    weights = combiner.effective(calibrated)
+    assert np.allclose(weights.sum(0), combiner.weights.sum(0))
+    assert (weights[0, :5] == 0).all()
+    assert np.isfinite(combiner.predict(silent)).all()
+    everyone = [np.full_like(m, np.nan) for m in members]
+    assert np.isnan(combiner.predict(everyone)).all()
+
+
+def test_when_every_weighted_member_is_silent_the_others_answer() -> None:
+    members, _ = _regression()
+    combiner = Combiner("regression", ("a/x", "b/x"), [Platt.identity(1)] * 2, np.array([[1.0], [0.0]]), np.zeros(1))
+    given_up = [np.full_like(members[0], np.nan), members[1]]
+    assert np.allclose(combiner.predict(given_up), members[1])
+
+
+def test_fit_survives_members_with_gaps() -> None:
+    members, target = _classes("binary")
+    members[1][::2] = np.nan
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    assert np.isfinite(combiner.predict(members)).all()
+
+
+def test_platt_equals_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    y = (rng.random((2000, 1)) < 0.3).astype(float)
+    scores = 7 + 3 * (y + rng.normal(0, 1, y.shape))
+    ours = Platt.fit(scores, y)
+    theirs = LogisticRegression(C=1e6).fit(scores, y.ravel())
+    assert np.isclose(ours.slope[0], theirs.coef_[0, 0], rtol=0.02)
+    assert np.abs(sigmoid(ours(scores))[:, 0] - theirs.predict_proba(scores)[:, 1]).max() < 0.01
+
+
+def test_gate_residual_keeps_the_total_weight() -> None:
+    members, target = _classes("multilabel")
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    residual = np.random.default_rng(0).normal(size=(len(target.y), 3))
+    weights = combiner.effective(combiner.calibrated(members), residual)
+    assert np.allclose(weights.sum(0), combiner.weights.sum(0))
+
+
+def test_zero_residual_changes_nothing() -> None:
+    members, target = _regression()
+    combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "non-negative")
+    assert np.allclose(combiner.predict(members), combiner.predict(members, np.zeros((len(target.y), 3))))
+
+
+def test_shares_sum_to_one_over_experts() -> None:
+    members, target = _regression()
+    shares = Combiner.fit(["a/x", "a/y", "c/x"], members, target, "non-negative").shares()
+    assert set(shares) == {"a", "c"}
+    assert np.isclose(sum(shares.values()), 1)
+
+
+@given(st.lists(st.floats(-1e4, 1e4), min_size=2, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_links_are_probabilities(z: list[float]) -> None:
+    row = np.array([z])
+    assert np.isclose(softmax(row).sum(), 1)
+    assert ((sigmoid(row) >= 0) & (sigmoid(row) <= 1)).all()
+    assert (link("regression", row) == row).all()

@@ -1,0 +1,139 @@
+"""The whole fit on made-up embeddings: learns, masks, reports, is saved and loaded without a changed bit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import INFOS, SMALL, make
+
+from enecg.ensemble import bundle
+from enecg.ensemble.fit import fit
+from enecg.ensemble.model import Ensemble
+from enecg.errors import InputError
+from enecg.metrics import evaluate
+from enecg.tasks import Target
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    embeddings, targets, subjects = make(400)
+    training = {"digest": "0" * 64, "subject_hashes": [], "recordings": 400, "labelled": {}}
+    return fit(embeddings, targets, subjects, INFOS, recipe=SMALL, training=training)
+
+
+def test_answers_new_recordings_better_than_chance(ensemble: Ensemble) -> None:
+    embeddings, targets, _ = make(300, seed=7)
+    out = ensemble.predict(embeddings, compare=True)
+    for target in targets:
+        answer = out[target.task.name]
+        known = target.known
+        metric = {"regression": "mae"}.get(target.task.kind, "auroc")
+        weights = np.ones((1, known.sum()))
+
+        def value(
+            p: np.ndarray, t: Target = target, k: np.ndarray = known, m: str = metric, w: np.ndarray = weights
+        ) -> float:
+            return float(evaluate(t.task.kind, t.y[k], p[k], w)[m][0])
+
+        ours, constant = value(answer.value), value(answer.baselines["constant"])
+        assert ours < 0.8 * constant if metric == "mae" else ours > 0.75
+        assert set(answer.alone) == {"measures", "shapes", "noise"}
+        assert set(answer.baselines) == {"constant", "mean", "stacking", "concat"}
+        assert np.allclose(sum(answer.weights.values()), 1)
+
+
+def test_rr_is_the_measurement_itself(ensemble: Ensemble) -> None:
+    assert ensemble.models["rr_interval"].combiner.shares()["measures"] > 0.95
+
+
+def test_the_expert_that_knows_nothing_is_not_trusted(ensemble: Ensemble) -> None:
+    for model in ensemble.models.values():
+        shares = model.combiner.shares()
+        assert shares["noise"] < 0.15 + 0.1 * (model.task.kind == "multiclass")
+
+
+def test_intervals_cover(ensemble: Ensemble) -> None:
+    embeddings, targets, _ = make(500, seed=9)
+    out = ensemble.predict(embeddings)["age"]
+    assert out.low is not None and out.high is not None
+    y = targets[1].y[:, 0]
+    known = np.isfinite(y)
+    covered = ((y >= out.low) & (y <= out.high))[known].mean()
+    assert 0.85 < covered < 0.95
+
+
+def test_saved_and_loaded_it_says_the_same_bit_for_bit(ensemble: Ensemble, tmp_path: Path) -> None:
+    digest = bundle.save(ensemble, tmp_path / "b")
+    loaded, again = bundle.load(tmp_path / "b")
+    assert digest == again
+    embeddings, _, _ = make(50, seed=3)
+    one, other = ensemble.predict(embeddings, compare=True), loaded.predict(embeddings, compare=True)
+    for name in one:
+        assert (one[name].value == other[name].value).all()
+        assert one[name].decisions() == other[name].decisions()
+        for base in one[name].baselines:
+            assert (one[name].baselines[base] == other[name].baselines[base]).all()
+    assert loaded.tasks == ensemble.tasks
+    assert not list((tmp_path / "b").rglob("*.pkl"))
+
+
+def test_bundle_refuses_what_is_not_or_no_longer_one(ensemble: Ensemble, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no bundle\.json"):
+        bundle.load(tmp_path)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(InputError, match="not a bundle"):
+        bundle.save(ensemble, tmp_path / "other")
+    bundle.save(ensemble, tmp_path / "b")
+    bundle.save(ensemble, tmp_path / "b")  # a bundle may be replaced
+    tensors = tmp_path / "b" / bundle.TENSORS
+    tensors.write_bytes(tensors.read_bytes()[:-1])
+    with pytest.raises(InputError, match="changed"):
+        bundle.load(tmp_path / "b")
+    document = json.loads((tmp_path / "b" / "bundle.json").read_text())
+    (tmp_path / "b" / "bundle.json").write_text(json.dumps({**document, "format": 99}))
+    with pytest.raises(InputError, match="format 99"):
+        bundle.load(tmp_path / "b")
+
+
+def test_other_experts_are_refused(ensemble: Ensemble) -> None:
+    ensemble.check(INFOS)
+    with pytest.raises(InputError, match="needs the expert 'shapes'"):
+        ensemble.check([INFOS[0], INFOS[2]])
+    with pytest.raises(InputError, match="is not the one"):
+        ensemble.check([replace(INFOS[0], fingerprint="d" * 64), *INFOS[1:]])
+
+
+def test_a_silent_expert_is_worked_around(ensemble: Ensemble) -> None:
+    embeddings, _, _ = make(30, seed=4)
+    embeddings["shapes"][:10] = np.nan
+    out = ensemble.predict(embeddings)
+    for answer in out.values():
+        assert np.isfinite(answer.value).all()
+        assert (answer.weights["shapes"][:10] == 0).all()
+
+
+def test_too_little_is_refused_in_one_line() -> None:
+    embeddings, targets, subjects = make(60)
+    few = Target(targets[1].task, np.where(np.arange(60)[:, None] < 5, 50.0, np.nan))
+    with pytest.raises(InputError, match="too few"):
+        fit(embeddings, [few], subjects, INFOS, recipe=SMALL)
+    one_class = Target(targets[2].task, np.ones((60, 1)))
+    with pytest.raises(InputError, match="all training labels are F"):
+        fit(embeddings, [one_class], subjects, INFOS, recipe=SMALL)
+    with pytest.raises(InputError, match="subjects"):
+        fit(embeddings, targets[:1], np.array(["same"] * 60), INFOS, recipe=SMALL)
+
+
+def test_a_class_that_never_occurs_is_dropped() -> None:
+    embeddings, targets, subjects = make(150)
+    rhythm = targets[3]
+    extra = Target(
+        replace(rhythm.task, classes=(*rhythm.task.classes, "AFIB")),
+        np.concatenate([rhythm.y, np.where(rhythm.known, 0.0, np.nan)[:, None]], axis=1),
+    )
+    ensemble = fit(embeddings, [extra], subjects, INFOS, recipe=SMALL)
+    assert "AFIB" not in ensemble.tasks[0].classes
