@@ -205,7 +205,7 @@ def test_a_bug_in_an_expert_stops_the_run_and_keeps_what_is_done(cohort: Cohort,
 
 
 def test_windows_of_several_recordings_are_joined_and_few_are_held(cohort: Cohort) -> None:
-    """Memory is constant: whatever the length of the stream, only one batch of it is waiting."""
+    """Memory is constant: whatever the length of the stream, only a few batches of it are alive."""
     spec, live, most = WIDE, 0, 0
 
     class Counted(Batch):
@@ -226,12 +226,23 @@ def test_windows_of_several_recordings_are_joined_and_few_are_held(cohort: Cohor
         for tag in range(count):
             yield Job(tag, {spec.key: Counted(ready)}, [wide, also])
 
-    for count in (40, 400):
-        most = 0
-        assert [tag for tag, expert, _ in encode(jobs(count), 8) if expert is wide] == list(range(count))
-        assert most <= 9
-        assert live == 0
+    for count in (80, 800):
+        for threads in (1, 2):
+            most = 0
+            found = [tag for tag, expert, _ in encode(jobs(count), 8, threads) if expert is wide]
+            assert found == list(range(count))
+            assert most <= 8 * (threads + 3)
+            assert live == 0
     assert set(wide.seen) == {8} and wide.seen == also.seen
+
+
+def test_an_expert_that_breaks_its_promise_is_named(cohort: Cohort, tmp_path: Path) -> None:
+    class Short(Summary):
+        def encode(self, batch: Batch) -> np.ndarray:
+            return super().encode(batch)[:, :-1]
+
+    with pytest.raises(ValueError, match=r"expert summary gives an array of shape \(1, 35\), its card promises"):
+        embed_recordings([read(cohort.path(0))], [Short()])
 
 
 def test_a_recording_is_never_split_between_batches(cohort: Cohort) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
 import numpy as np
 
+from enecg.embed.parallel import cpus, in_order, one_torch_thread
 from enecg.embed.progress import watched
 from enecg.embed.reading import Prepared, Unusable, looking, prepare_all
 from enecg.embed.source import Source
@@ -76,46 +77,66 @@ def specs_of(experts: Iterable[Expert]) -> dict[str, InputSpec]:
     return {expert.card.input.key: expert.card.input for expert in experts}
 
 
-def encode(jobs: Iterable[Job[T]], batch: int = BATCH) -> Iterator[tuple[T, Expert, np.ndarray]]:
+def encode(jobs: Iterable[Job[T]], batch: int = BATCH, threads: int = 1) -> Generator[tuple[T, Expert, np.ndarray]]:
     """Join the windows of several recordings, run the experts on them, and pool each recording's windows.
 
-    Memory: per distinct set of experts and input contract, the windows of one batch.
+    Memory: a few batches, whatever the number of jobs. On the processor each batch is encoded by one thread.
 
     Args:
-        jobs: recordings, read as they are needed.
+        jobs: recordings, taken as they are needed.
         batch: windows after which the experts are run. A recording is never split.
+        threads: batches that are encoded at a time. The result does not depend on it.
 
     Yields:
-        The job's tag, the expert and its embedding, float32 `[dim]`; in the order of jobs for each expert and spec.
+        The job's tag, the expert and its embedding, float32 `[dim]`; in the order of jobs for each expert.
     """
-    waiting: dict[tuple[str, ...], list[tuple[T, Batch]]] = {}
-    groups: dict[tuple[str, ...], list[Expert]] = {}
+    with one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="enecg-encoder") as pool:
+        try:
+            for _, results in in_order(pool, _run, _joined(jobs, batch), threads + 1):
+                yield from results
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Group(Generic[T]):
+    """Recordings that the same experts are to look at."""
+
+    experts: Sequence[Expert]
+    held: list[tuple[T, Batch]] = field(default_factory=list)
+
+
+def _joined(jobs: Iterable[Job[T]], batch: int) -> Iterator[_Group[T]]:
+    waiting: dict[tuple[str, ...], _Group[T]] = {}
     for job in jobs:
         by_spec: dict[str, list[Expert]] = {}
         for expert in job.experts:
             by_spec.setdefault(expert.card.input.key, []).append(expert)
         for key, experts in by_spec.items():
-            group = (key, *(expert.card.name for expert in experts))
-            groups[group] = experts
-            held = waiting.setdefault(group, [])
-            held.append((job.tag, job.batches[key]))
-            if sum(len(windows) for _, windows in held) >= batch:
-                yield from _run(waiting.pop(group), experts)
-    for group, held in waiting.items():
-        yield from _run(held, groups[group])
+            name = (key, *(expert.card.name for expert in experts))
+            group = waiting.setdefault(name, _Group(experts))
+            group.held.append((job.tag, job.batches[key]))
+            if sum(len(windows) for _, windows in group.held) >= batch:
+                yield waiting.pop(name)
+    yield from waiting.values()
 
 
-def _run(held: Sequence[tuple[T, Batch]], experts: Sequence[Expert]) -> Iterator[tuple[T, Expert, np.ndarray]]:
-    joined = Batch.join([windows for _, windows in held])
-    ends = np.cumsum([len(windows) for _, windows in held])
-    for expert in experts:
-        embedded = np.split(expert.encode(joined), ends[:-1])
-        for (tag, _), windows in zip(held, embedded, strict=True):
-            yield tag, expert, expert.pool(windows)
+def _run(group: _Group[T]) -> list[tuple[T, Expert, np.ndarray]]:
+    joined = Batch.join([windows for _, windows in group.held])
+    ends = np.cumsum([len(windows) for _, windows in group.held])[:-1]
+    found = []
+    for expert in group.experts:
+        embedded = expert.encode(joined)
+        if embedded.shape != (len(joined), expert.card.dim):
+            told = f"{embedded.shape}, its card promises {(len(joined), expert.card.dim)}"
+            raise ValueError(f"expert {expert.card.name} gives an array of shape {told}")
+        for (tag, _), windows in zip(group.held, np.split(embedded, ends), strict=True):
+            found.append((tag, expert, expert.pool(windows)))
+    return found
 
 
 def embed_recordings(
-    recordings: Iterable[Recording], experts: Sequence[Expert], batch: int = BATCH
+    recordings: Sequence[Recording], experts: Sequence[Expert], batch: int = BATCH
 ) -> dict[str, np.ndarray]:
     """Embeddings of recordings at hand, as `embed` would store them.
 
@@ -123,7 +144,6 @@ def embed_recordings(
         By expert's name, float32 `[recording, dim]`. A recording that an expert refuses (a lead or the amplitude
         is missing that its contract asks for) is a row of NaN: nothing is known.
     """
-    recordings = list(recordings)
     specs = specs_of(experts)
     found = {each.card.name: np.full((len(recordings), each.card.dim), np.nan, np.float32) for each in experts}
 
@@ -132,7 +152,7 @@ def embed_recordings(
             prepared = prepare_all(recording, specs)
             yield Job(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
 
-    for row, expert, embedding in encode(jobs(), batch):
+    for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 1):
         found[expert.card.name][row] = embedding
     return found
 
@@ -157,7 +177,8 @@ def embed(
         experts: who looks at them.
         store: where the embeddings are kept.
         progress: show a bar on standard error.
-        workers: processes that read and prepare; 0 to do it in this one. The result does not depend on it.
+        workers: processes that read and prepare, and threads that encode; by default as many as there are
+            processors. With 0 this process reads. The result does not depend on it.
         batch: windows that an expert sees at a time.
 
     Returns:
@@ -175,7 +196,8 @@ def embed(
         visit = _Visit(cohort, marks, desks)
         answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), workers))
         counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
-        for source, expert, embedding in encode(visit.jobs(counted), batch):
+        encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, max(workers, 1))))
+        for source, expert, embedding in encoded:
             desks[expert.card.name].writer.add(source, embedding)
     skipped = [visit.skipped[row] for row in sorted(visit.skipped)]
     lost = sum(len(each.experts) == len(experts) for each in skipped)
@@ -261,8 +283,3 @@ class _Visit:
 
     def _skip(self, row: int, reason: str, experts: Iterable[str]) -> None:
         self.skipped[row] = Skipped(self._records[row], reason, tuple(experts))
-
-
-def cpus() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,16 +10,15 @@ import os
 import pickle
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
+from enecg.embed.parallel import in_order
 from enecg.errors import EnecgError, InputError
 from enecg.experts.inputs import Batch, InputSpec, prepare
 from enecg.recording import Recording
@@ -79,7 +78,7 @@ def look(path: Path, specs: Specs) -> Prepared | Unusable:
 
 @contextmanager
 def looking(paths: Iterable[Path], specs: Specs, workers: int) -> Generator[Iterator[Prepared | Unusable]]:
-    """`look` at each path, in order, in this process (`workers` 0) or in others that read up to `AHEAD` recordings ahead.
+    """`look` at each path, in order: in this process (`workers` 0), or in others that read `AHEAD` recordings ahead.
 
     An error that is not the file's, a bug, is raised here. The processes end at once when the context is left.
     """
@@ -112,12 +111,7 @@ def _in_order(
         finally:
             idle.put(reader)
 
-    asked = ((path, threads.submit(ask, path)) for path in paths)
-    waiting = deque(islice(asked, AHEAD))
-    while waiting:
-        path, answer = waiting.popleft()
-        found = answer.result()
-        waiting.extend(islice(asked, 1))
+    for path, found in in_order(threads, ask, paths, AHEAD):
         if isinstance(found, _Ended):
             if found.code == 1:
                 look(path, specs)  # what went wrong there goes wrong here too, and says where
