@@ -65,6 +65,12 @@ class Card:
         """The card as plain JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Card:
+        """The card from what `as_dict` gave, by way of JSON; unknown or missing fields raise `TypeError`."""
+        fields = {**data, "input": InputSpec.from_dict(data["input"]), "weights": Weights(**data["weights"])}
+        return cls(**{**fields, **{name: tuple(data[name]) for name in ("corpora", "label_corpora")}})
+
 
 class Expert(ABC):
     """A frozen encoder.

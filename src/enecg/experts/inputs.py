@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +59,12 @@ class InputSpec:
             raise ValueError(f"steps must name each of filter, resample, window, scale once: {self.steps}")
         if abs(self.samples - self.rate * self.seconds) > 1e-6:
             raise ValueError(f"{self.seconds} s at {self.rate} Hz is not a whole number of samples")
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> InputSpec:
+        """The spec from its fields as JSON gives them; unknown fields raise `TypeError`."""
+        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return cls(**{**data, **lists})
 
     @property
     def samples(self) -> int:

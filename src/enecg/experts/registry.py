@@ -1,17 +1,25 @@
-"""Experts by name: register, list, create. A third party adds one through the entry point group `enecg.experts`."""
+"""Experts by name: register, list, create. A third party adds one through the entry point group `enecg.experts`.
+
+An expert that a user made is a folder with `card.json` and its weights. It is named by its folder, or lies in a folder
+that the environment variable `ENECG_EXPERTS` names; from then on it goes by the name on its card.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 from enecg.errors import InputError
 from enecg.experts.base import Card, Expert
 
 ENTRY_POINTS = "enecg.experts"
+CARD_FILE = "card.json"
 
 
 @dataclass(frozen=True)
@@ -22,9 +30,11 @@ class Entry:
     card: Callable[[], Card]
     create: Callable[[], Expert]
     available: Callable[[], bool] = lambda: True
+    folder: Path | None = None
 
 
 _ENTRIES: dict[str, Entry] = {}
+_KINDS: dict[str, Callable[[Path], Expert]] = {}
 
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = ("rhythm", "beat", "rocket", "tiny", "openecg")
@@ -41,12 +51,48 @@ def register(entry: Entry) -> None:
     _ENTRIES[entry.name] = entry
 
 
+def register_kind(kind: str, load: Callable[[Path], Expert]) -> None:
+    """Say how an expert that lies in a folder is loaded; `kind` is what stands under this word in its `card.json`."""
+    _KINDS[kind] = load
+
+
+def read_card(folder: Path) -> tuple[Card, str]:
+    """The card of the expert in `folder`, and its kind (`InputError` when there is none that can be read)."""
+    path = folder / CARD_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return Card.from_dict(data["card"]), str(data["kind"])
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the card of an expert ({error}); make one with enecg pretrain") from None
+
+
+def _register_folder(folder: Path) -> str:
+    """Register the expert in `folder` under the name on its card, which is returned; twice is as once."""
+    folder = folder.resolve()
+    card, kind = read_card(folder)
+    if kind not in _KINDS:
+        raise InputError(f"{folder}: an expert of kind {kind!r}; known: {', '.join(_KINDS)}")
+    known = _ENTRIES.get(card.name)
+    if known is not None and known.folder == folder:
+        return card.name
+    if known is not None or card.name in SETS:
+        raise InputError(f"{folder}: another expert is named {card.name!r}; give this one another name in {CARD_FILE}")
+    load = _KINDS[kind]
+    register(Entry(card.name, card=lambda: card, create=lambda: load(folder), folder=folder))
+    return card.name
+
+
 @cache
 def _load_families() -> None:
     for family in _FAMILIES:
         import_module(f"enecg.experts.{family}")
     for point in entry_points(group=ENTRY_POINTS):
         point.load()  # its module registers on import
+    for shelf in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):
+        for path in sorted(Path(shelf).glob(f"*/{CARD_FILE}")):
+            _register_folder(path.parent)
 
 
 def names() -> list[str]:
@@ -56,8 +102,10 @@ def names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """The registry's entry of one expert; `InputError` names what there is when it is unknown."""
+    """The registry's entry of one expert, by its name or its folder; `InputError` names what there is otherwise."""
     _load_families()
+    if name not in _ENTRIES and (Path(name) / CARD_FILE).is_file():
+        name = _register_folder(Path(name))
     if name not in _ENTRIES:
         known = ", ".join([*SETS, *_ENTRIES])
         raise InputError(f"no expert or set named {name!r}; known: {known}")
@@ -65,7 +113,7 @@ def entry(name: str) -> Entry:
 
 
 def resolve(wanted: str | Sequence[str]) -> list[str]:
-    """Expand `"offline,openecg"` or a list of names and sets into expert names, each once, in order."""
+    """Expand `"offline,openecg,my/expert"` or a list of names, sets and folders into names, each once, in order."""
     parts = wanted.split(",") if isinstance(wanted, str) else list(wanted)
     out: dict[str, None] = {}
     for part in (piece.strip() for piece in parts):

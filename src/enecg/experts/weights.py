@@ -70,8 +70,9 @@ def load_state(
 ) -> State:
     """Tensors of a published file by key, on the CPU; weight norm of either spelling is folded into plain weights.
 
-    A safetensors file is read as it is. A torch file (.pt, .pth, .ckpt) is read without running code; with a
-    `sha256` it is converted to safetensors once, under `cache`, and the copy is read from then on.
+    A safetensors file is read as it is; a torch file (.pt, .pth, .ckpt) is read without running code. A large torch
+    file that also holds an optimiser's state is better converted once: with `cache` and `sha256`, the tensors are
+    kept there as safetensors and read from there the next time.
 
     Args:
         path: the file.
@@ -79,24 +80,25 @@ def load_state(
         inside: where in a torch file the tensors lie, such as `"model"` or `"state_dict"`; dots descend.
         strip: prefix that is cut off the keys that have it, such as `"module."`.
         allow: classes and functions that a torch file may name beside tensors, as `torch.serialization.safe_globals`.
-        cache: folder of converted files; by default that of the user.
+        cache: folder to keep a converted copy in, such as `cache_folder()`.
 
     Raises:
         WeightsError: missing, changed, truncated, needing code to run, or of another layout.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights; fetch it first")
-    if sha256 is None or _is_safetensors(path):
-        if sha256 is not None:
-            check_sha256(path, sha256)
-        return _arrange(_read(path, inside, allow), strip, path)
-    recipe = hashlib.sha256(json.dumps([sha256, inside, strip]).encode()).hexdigest()
-    converted = (cache or cache_folder()) / "converted" / f"{recipe}.safetensors"
-    if not converted.is_file():
+    converted = None
+    if cache is not None and sha256 is not None and not _is_safetensors(path):
+        recipe = hashlib.sha256(json.dumps([sha256, inside, strip]).encode()).hexdigest()
+        converted = cache / "converted" / f"{recipe}.safetensors"
+        if converted.is_file():
+            return _arrange(_read(converted, "", ()), "", converted)
+    if sha256 is not None:
         check_sha256(path, sha256)
-        state = _arrange(_read(path, inside, allow), strip, path)
-        save_state(state, converted, {"source": path.name, "source_sha256": sha256})
-    return _arrange(_read(converted, "", ()), "", converted)
+    state = _arrange(_read(path, inside, allow), strip, path)
+    if converted is not None:
+        save_state(state, converted, {"source": path.name, "source_sha256": str(sha256)})
+    return state
 
 
 def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], ignore: Sequence[str] = ()) -> Report:

@@ -48,6 +48,24 @@ class Codec(nn.Module):
         padding = None if bool(valid.all()) else ~valid
         return self.upper_transformer(hidden, src_key_padding_mask=padding), valid
 
+    def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """Mean and deviation over time of each lead's tokens.
+
+        Args:
+            signal: `[window, lead, sample]` at 500 Hz, in any unit: only the order of the samples counts.
+            length: `[window]`; samples that are not padding.
+
+        Returns:
+            `[window, lead * 2 * 128]`.
+        """
+        count, leads, samples = signal.shape
+        length = length.repeat_interleave(leads)
+        tokens, valid = self.tokens(rank_normalise(signal.reshape(count * leads, samples), length), length)
+        share = (valid / valid.sum(1, keepdim=True))[..., None]
+        mean = (tokens * share).sum(1)
+        variance = ((tokens - mean[:, None]).square() * share).sum(1)
+        return torch.stack([mean, variance.sqrt()], dim=1).reshape(count, -1)
+
 
 def rank_normalise(signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
     """Replace each sample by its rank in its row, from -1 to 1, equal samples by their mean rank; padding by 0.

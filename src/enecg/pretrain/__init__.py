@@ -1,0 +1,1 @@
+"""Pretraining: an expert from recordings without labels. Above `embed`, whose way of reading it shares."""
