@@ -50,6 +50,8 @@ def bandpass(signal: np.ndarray, rate: float, low: float, high: float, order: in
     """
     from scipy.signal import sosfiltfilt
 
+    if low <= 0 and high >= rate / 2:
+        return np.asarray(signal, dtype=np.float32)
     sos = _butterworth(float(low), float(high), float(rate), order)
     pad = min(3 * (2 * len(sos) + 1), signal.shape[-1] - 1)
     return np.asarray(sosfiltfilt(sos, signal, axis=-1, padlen=pad), dtype=np.float32)
@@ -77,6 +79,8 @@ def resample(signal: np.ndarray, rate: float, new_rate: float, method: Resampler
 
         ratio = Fraction(new_rate / rate).limit_denominator(1000)
         out = resample_poly(signal, ratio.numerator, ratio.denominator, axis=-1)[..., :count]
+        short = count - out.shape[-1]  # of minutes at a rate such as 333.33 Hz, whose ratio is approximate
+        out = np.pad(out, [(0, 0)] * (out.ndim - 1) + [(0, short)], mode="edge") if short else out
     return np.asarray(out, dtype=np.float32)
 
 

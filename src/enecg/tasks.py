@@ -254,7 +254,9 @@ def _numbers(task: Task, texts: Sequence[str]) -> tuple[np.ndarray, list[tuple[i
         except ValueError:
             problems.append((row, f"{text!r} is not a number"))
             continue
-        if low <= value <= high:
+        if not math.isfinite(value):
+            problems.append((row, f"{text!r} is not a finite number"))
+        elif low <= value <= high:
             y[row] = value
         else:
             problems.append((row, f"{text!r} is outside {low:g} to {high:g} {task.unit}".rstrip()))

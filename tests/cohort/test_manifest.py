@@ -258,6 +258,13 @@ class TestTargets:
             "table: c, column age: '300' is outside 0 to 120 years",
         )
 
+    def test_labels_under_a_condition(self) -> None:
+        whole = cohort(record=["a", "b", "c"], rr=[800, 900, 1000], ok=[1, 0, 1])
+        target = whole.target(parse_tasks("rr_interval=rr[ok == 1]")[0])
+        np.testing.assert_array_equal(target.y[:, 0], [800, np.nan, 1000])
+        with pytest.raises(InputError, match="there is no column 'good'; "):
+            whole.target(parse_tasks("rr_interval=rr[good == 1]")[0])
+
     def test_numeric_labels_read_as_they_were_written(self, tmp_path: Path) -> None:
         whole = Cohort.load(manifest(tmp_path, "record,flag\na,0\nb,1\nc,\n"))
         target = whole.target(parse_tasks("flag:binary")[0])

@@ -84,7 +84,7 @@ def test_another_table(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="columns missing: age, sex, scp_codes, strat_fold, filename_hr, filename_lr"):
         Cohort.load(tmp_path)
     (tmp_path / "ptbxl_database.csv").write_text("")
-    with pytest.raises(InputError, match="ptbxl_database.csv: not a readable table"):
+    with pytest.raises(InputError, match=r"ptbxl_database\.csv: not a readable table"):
         Cohort.load(tmp_path)
     rows = pd.read_csv(folder / "ptbxl_database.csv").head(2)
     rows.assign(scp_codes="{'NORM': 100").to_csv(tmp_path / "ptbxl_database.csv", index=False)
