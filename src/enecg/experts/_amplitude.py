@@ -21,7 +21,7 @@ def amplitude_columns(columns: Columns, parts: Parts, limb: LimbScale, batch: Ba
     waves = parts.waves
     in_mv = np.where(np.isfinite(batch.scale), batch.scale, 0).astype(np.float64)
     columns.per_lead("lead_sd_log_mv", np.log(in_mv + 1e-6), limb.in_mv)
-    in_mv[:, :LEADS] /= limb.scale  # `Waves.beat` carries that scale already
+    in_mv /= parts.unit
     known = known & limb.in_mv
     st40 = waves.at(waves.qrs_off + 4)
     r, s, t = (np.where(batch.present, values * in_mv, 0) for values in (parts.r, parts.s, parts.t_top))

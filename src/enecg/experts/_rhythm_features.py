@@ -14,6 +14,7 @@ BANDS = (0.0, 1.0, 2.5, 4.0, 6.0, 9.0, 13.0, 18.0, 25.0, 32.0, 41.0)  # Hz
 BAND_LEADS = ("I", "II", "aVF", "V1", "V2", "V5")
 ATRIAL_LEADS = ("I", "II", "V1", "V2")
 _PREMATURE, _LATE = 0.85, 1.15  # of the median RR
+_P_ALIKE = 0.5  # correlation between beats before the QRS that shows a P wave
 
 
 def rr_columns(columns: Columns, beats: Beats) -> np.ndarray:
@@ -70,8 +71,12 @@ def rr_columns(columns: Columns, beats: Beats) -> np.ndarray:
     return mean
 
 
-def agreement_columns(columns: Columns, beats: Beats) -> None:
-    """How alike the beats are: ectopy, P waves that come or stay away, noise."""
+def agreement_columns(columns: Columns, beats: Beats) -> np.ndarray:
+    """How alike the beats are: ectopy, P waves that come or stay away, noise.
+
+    Returns:
+        bool `[window]`: before the QRS the beats are alike: there is a P wave that belongs to them.
+    """
     known = np.isfinite(beats.alike).sum(2) >= 2
     for wave, part in enumerate(("qrs", "p", "t")):
         values = beats.alike[:, wave]
@@ -90,6 +95,8 @@ def agreement_columns(columns: Columns, beats: Beats) -> None:
     odd = _share(beats.alike[:, 0] < 0.8, height)
     columns.add(beats.count >= 3, qrs_energy_cv=_deviation(height) / mean, qrs_odd_share=odd)
     columns.per_lead("spread_log", np.log(beats.spread + 1e-3), beats.whole >= 2)
+    found: np.ndarray = known[:, 1] & (_quantile(beats.alike[:, 1], 0.5) > _P_ALIKE)
+    return found
 
 
 def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:

@@ -41,8 +41,8 @@ class Waves:
         return ((first[:, None] <= _GRID) & (last[:, None] >= _GRID))[:, None]
 
     def at(self, place: np.ndarray) -> np.ndarray:
-        """`[window, lead]`: the beat at a sample of each window."""
-        return self.beat[np.arange(len(place)), :, np.clip(place, 0, SIZE - 1)]
+        """`[window, lead]`: the beat at a sample of each window, at most its last."""
+        return self.beat[np.arange(len(place)), :, np.minimum(place, SIZE - 1)]
 
 
 def pr_level(typical: np.ndarray) -> np.ndarray:

@@ -11,15 +11,16 @@ from enecg.experts._beats import BEAT_INPUT, Beats, find_beats
 from enecg.experts._columns import Columns
 from enecg.experts._limb import limb_scale
 from enecg.experts._morphology import (
-    chest_columns,
-    complexity_columns,
     cut,
-    frontal_columns,
     interval_columns,
+    moment_columns,
+    outline_columns,
+    p_columns,
     qrs_columns,
     st_t_columns,
 )
 from enecg.experts._rhythm_features import agreement_columns, rr_columns, shape_columns, spectrum_columns
+from enecg.experts._vectors import chest_columns, complexity_columns, frontal_columns
 from enecg.experts._waves import delineate
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
@@ -47,7 +48,7 @@ CARD: Final = Card(
         "1996; voltage criteria: Sokolow and Lyon 1949, Casale et al. 1985"
     ),
     licence="Apache-2.0",
-    dim=788,
+    dim=1137,
     input=BEAT_INPUT,
     cost_ms=1.3,
     notes=(
@@ -94,18 +95,20 @@ def measure(batch: Batch) -> Columns:
     beats: Beats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
     rr_ms = rr_columns(columns, beats)
-    agreement_columns(columns, beats)
+    p_found = agreement_columns(columns, beats)
     spectrum_columns(columns, batch, beats)
     shape_columns(columns, batch, beats)
 
     limb = limb_scale(batch)
-    waves = delineate(beats, limb, batch.present)
-    parts = cut(waves)
+    parts = cut(delineate(beats, limb, batch.present), limb)
     known = beats.whole > 0
-    interval_columns(columns, waves, rr_ms, known & (beats.count > 1))
-    qrs_columns(columns, parts, limb, known)
-    st_t_columns(columns, parts, limb, known)
-    frontal_columns(columns, parts, limb, known)
+    interval_columns(columns, parts, rr_ms, known & (beats.count > 1), p_found)
+    moment_columns(columns, parts, known)
+    qrs_columns(columns, parts, known)
+    st_t_columns(columns, parts, known)
+    p_columns(columns, parts, known)
+    outline_columns(columns, parts, known)
+    frontal_columns(columns, parts, limb, known, p_found)
     chest_columns(columns, parts, known)
     complexity_columns(columns, parts, known)
     amplitude_columns(columns, parts, limb, batch, known)
