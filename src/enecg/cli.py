@@ -190,7 +190,7 @@ def fit(
 
 def _write(evaluation: Evaluation, title: str, note: str, to: tuple[Path | None, Path | None, Path | None]) -> None:
     from enecg import show
-        from enecg.evaluate.report import write_html, write_markdown
+    from enecg.evaluate.report import write_html, write_markdown
 
     json_file, html_file, markdown_file = to
     document = evaluation.document
