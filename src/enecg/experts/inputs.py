@@ -165,6 +165,7 @@ def prepare(recording: Recording, spec: InputSpec) -> Batch:
             signal = np.pad(scaled, [(0, 0)] * (signal.ndim - 1) + [(0, signal.shape[-1] - scaled.shape[-1])])
     count = len(signal)
     signal = np.where(present[None, :, None], signal, np.float32(0))
+    signal[..., length:] = 0  # a filter or resampler behind the padding rings into it
     in_mv = np.broadcast_to(divisor, (count, len(spec.leads))).astype(np.float32)
     if recording.amplitude != "mV":
         in_mv = np.full_like(in_mv, np.nan)
