@@ -24,7 +24,9 @@ class Weights:
     bytes: int | None = None
     hub: str | None = None  # repository id on the Hugging Face hub
     revision: str | None = None
-    url: str | None = None
+    url: str | None = None  # a link that gives the file itself
+    page: str | None = None  # where a person fetches it by hand, when no such link exists
+    config: str = ""  # a file beside it with the network's configuration
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def load_state(
     if not path.is_file():
         raise WeightsError(f"{path}: no such file of weights; fetch it first")
     converted = None
-    if cache is not None and sha256 is not None and not _is_safetensors(path):
+    if cache is not None and sha256 is not None and not is_safetensors(path):
         recipe = hashlib.sha256(json.dumps([sha256, inside, strip]).encode()).hexdigest()
         converted = cache / "converted" / f"{recipe}.safetensors"
         if converted.is_file():
@@ -162,20 +162,31 @@ def fold_weight_norm(state: Mapping[str, torch.Tensor]) -> State:
             if base + direction not in state:
                 continue
             g, v = folded.pop(key), folded.pop(base + direction)
-            axes = [axis for axis in range(v.ndim) if g.ndim == 0 or g.shape[axis] == 1]
-            folded[f"{base}weight"] = v * (g / v.square().sum(axes, keepdim=True).sqrt())
+            square = v.square()
+            for axis in range(v.ndim):
+                if g.ndim == 0 or g.shape[axis] == 1:
+                    square = square.sum(axis, keepdim=True)
+            folded[f"{base}weight"] = v * (g / square.sqrt())
     return folded
 
 
-def _is_safetensors(path: Path) -> bool:
+def is_safetensors(path: Path) -> bool:
     """By content: eight bytes of length, then a JSON object."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 
 
+def read_config(path: Path, inside: str) -> dict[str, Any]:
+    """The configuration that a torch file holds under `inside` (dots descend); `WeightsError` when it holds none."""
+    config = _read(path, inside, ())
+    if not isinstance(config, Mapping):
+        raise WeightsError(f"{path}: {inside!r} holds {type(config).__name__}, not a configuration")
+    return dict(config)
+
+
 def _read(path: Path, inside: str, allow: Sequence[Any]) -> Any:
     """The tensors of a file, whatever its format."""
-    if _is_safetensors(path):
+    if is_safetensors(path):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
