@@ -53,6 +53,7 @@ QRS: Final = {
     ]),
 }  # fmt: skip
 STRETCH: Final = {"normal": 1.0, "RBBB": 1.5, "LBBB": 1.66, "paced": 1.8, "ventricular": 1.7}  # of the QRS duration
+WIDE: Final = 122.0  # ms; a block is complete from 120 ms on
 _P: Final = np.array([[0.37, 0.19, 0.040, 0.045, -0.030], [0.62, 0.19, 0.080, 0.035, 0.035]])  # of the P duration
 _T: Final = np.array([[0.62, 0.195, 0.100, 0.16, 0.045, -0.16], [0.72, 0.150, 0.115, 0.18, 0.100, -0.10]])  # of JT
 _U: Final = np.array([0.012, 0.008, -0.016])
@@ -114,7 +115,7 @@ def ventricle_of(heart: Heart, kind: str) -> Ventricle:
     vectors = (table[:, 2:] + heart.uneven[: len(table)] * (0.6 + np.abs(table[:, 2:]))) @ direction.T * heart.qrs_gain
     u = np.linspace(0, 1, 201)
     loop = np.exp(-0.5 * ((u - table[:, :1]) / table[:, 1:2]) ** 2).T @ vectors
-    duration = heart.qrs * STRETCH[kind]
+    duration = max(heart.qrs * STRETCH[kind], 0.0 if kind == "normal" else WIDE)
     peak = duration * float(u[np.square(loop).sum(1).argmax()])
     area = (table[:, 1:2] * vectors).sum(0) * np.sqrt(2 * np.pi)
 
