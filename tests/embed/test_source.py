@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from enecg.embed import source
 from enecg.embed.source import stamp
 
 HEADER = "rec 2 500 5000\n# a comment\nsignal.dat 16 200/mV 16 0 0 0 0 I\nsignal.dat 16 200/mV 16 0 0 0 0 II\n"
@@ -76,3 +77,9 @@ def test_a_folder_or_an_empty_header_is_no_reason_to_stop(tmp_path: Path) -> Non
     assert stamp(tmp_path / "folder") is None
     (tmp_path / "empty.hea").touch()
     assert stamp(tmp_path / "empty") is not None
+
+
+def test_another_way_of_reading_makes_another_stamp(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stamp(record)
+    monkeypatch.setattr(source, "READING", source.READING + 1)
+    assert stamp(record) != before

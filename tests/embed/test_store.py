@@ -18,7 +18,7 @@ from small_experts import Summary
 
 from enecg import __version__
 from enecg.embed import shard as shards
-from enecg.embed.shard import Damaged, Origin
+from enecg.embed.shard import Damaged, Origin, Shard
 from enecg.embed.source import Source
 from enecg.embed.store import Store
 from enecg.errors import InputError
@@ -73,6 +73,22 @@ def test_load_gives_the_rows_in_the_order_asked_for(tmp_path: Path, small: Summa
     np.testing.assert_array_equal(matrix[:, 0], [4, 0, 4, 3])
     assert np.isnan(matrix[:, 1]).all()
     assert store.missing(small, ["r4", "none", "r0"]).tolist() == [1]
+
+
+def test_loading_reads_each_shard_once_and_only_those_it_needs(
+    tmp_path: Path, small: Summary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, read, original = Store(tmp_path, shard_rows=2), [], shards.read_embeddings
+
+    def counted(shard: Shard, origin: Origin) -> np.ndarray:
+        read.append(shard.path)
+        return original(shard, origin)
+
+    monkeypatch.setattr(shards, "read_embeddings", counted)
+    fill(store, small, *(row(f"r{i}", i) for i in range(10)))
+    matrix, _ = store.load(small, ["r9", "r0", "r3", "r8", "r1", "r2"])
+    assert matrix[:, 0].tolist() == [9, 0, 3, 8, 1, 2]
+    assert len(read) == len(set(read)) == 3
 
 
 def test_any_reader_of_parquet_understands_a_shard(tmp_path: Path, small: Summary) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+READING: Final = 1  # raised whenever a file is read to other samples, or judged otherwise: all are read again
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ def stamp(path: str | Path) -> str | None:
         facts = [_fact(file) for file in _files(place)]
     except OSError:
         return None
-    return hashlib.sha256("|".join([str(place), *facts]).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256("|".join([str(READING), str(place), *facts]).encode("utf-8", "surrogateescape")).hexdigest()[
+        :32
+    ]
 
 
 def _fact(file: Path) -> str:
