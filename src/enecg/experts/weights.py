@@ -6,6 +6,8 @@ import hashlib
 import json
 import os
 import pickle
+import re
+import struct
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
 _WEIGHT_NORM = (
     ("weight_g", "weight_v"),
     ("parametrizations.weight.original0", "parametrizations.weight.original1"),
+)
+
+# What reading a damaged pickle has been seen to raise.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    AssertionError,
+    struct.error,
 )
 
 
@@ -210,22 +224,22 @@ def _unpickle(path: Path, allow: Sequence[Any]) -> Any:
     with path.open("rb") as file:
         head = file.read(4)
     zipped = head == b"PK\x03\x04"
-    damaged = f"{path}: truncated or damaged; delete it and fetch it again"
-    if zipped and not zipfile.is_zipfile(path):
-        raise WeightsError(damaged)
     if not zipped and not head.startswith(b"\x80"):
         raise WeightsError(f"{path}: neither safetensors nor a torch file; delete it and fetch it again")
+    if zipped and not zipfile.is_zipfile(path):
+        raise WeightsError(f"{path}: truncated; delete it and fetch it again")
     try:
         with torch.serialization.safe_globals(list(allow)):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        named = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipped else []
-        what = ", ".join(named) or str(error).splitlines()[0]
-        raise WeightsError(
-            f"{path}: loading it would run code ({what}), refused; get it as safetensors or as a plain state dict"
-        ) from None
-    except (RuntimeError, EOFError, OSError, KeyError) as error:
-        raise WeightsError(f"{damaged} ({str(error).splitlines()[0]})") from None
+    except _DAMAGE as error:
+        named = re.findall(r"GLOBAL ([\w.]+)", str(error))
+        if named:
+            raise WeightsError(
+                f"{path}: loading it would run code ({', '.join(named)}), refused; "
+                "get it as safetensors or as a plain state dict"
+            ) from None
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path}: truncated or damaged ({why}); delete it and fetch it again") from None
 
 
 def _arrange(content: Any, strip: str, path: Path) -> State:
@@ -237,7 +251,8 @@ def _arrange(content: Any, strip: str, path: Path) -> State:
     others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if others:
         raise WeightsError(f"{path}: not only tensors: {_listed(others)}; do the weights lie under one of these?")
-    state = {str(key).removeprefix(strip): tensor for key, tensor in content.items()}
+    # Copies: tensors that stay mapped to a file change or crash with it.
+    state = {str(key).removeprefix(strip): tensor.clone() for key, tensor in content.items()}
     if len(state) < len(content):
         raise WeightsError(f"{path}: two keys become one when {strip!r} is cut off")
     return fold_weight_norm(state)
