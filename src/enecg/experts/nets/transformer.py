@@ -1,0 +1,69 @@
+"""One plain transformer block, norm first, that ST-MEM, MERL's ViT, ECG-JEPA and TEMPO's GPT-2 have in common.
+
+Vaswani et al., NeurIPS 2017; the norm first as in GPT-2 and the vision transformer (Dosovitskiy et al., ICLR 2021).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from enecg.experts.weights import State
+
+
+class Block(nn.Module):
+    """Self-attention and a two-layer perceptron, each behind its norm and beside a residual path.
+
+    Args:
+        width: of the tokens.
+        heads: of the attention; each is `width / heads` wide.
+        hidden: of the perceptron.
+        qkv_bias: whether queries, keys and values have a bias.
+        causal: whether a token sees only itself and those before it, and GELU is its tanh approximation, as in GPT-2.
+        eps: of the norms.
+    """
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, qkv_bias: bool = True, causal: bool = False, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.causal = causal
+        self.norm1 = nn.LayerNorm(width, eps)
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
+        self.norm2 = nn.LayerNorm(width, eps)
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: torch.Tensor, seen: torch.Tensor | None = None) -> torch.Tensor:
+        """Tokens `[sequence, token, width]` to the same shape.
+
+        Args:
+            tokens: the sequences.
+            seen: bool `[token, token]`; True where the row's token may look at the column's. All by default.
+        """
+        count, length, width = tokens.shape
+        mixed = self.qkv(self.norm1(tokens)).view(count, length, 3, self.heads, width // self.heads)
+        query, key, value = mixed.permute(2, 0, 3, 1, 4)
+        looked = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, is_causal=self.causal)
+        tokens = tokens + self.proj(looked.transpose(1, 2).reshape(count, length, width))
+        activated = F.gelu(self.fc1(self.norm2(tokens)), approximate="tanh" if self.causal else "none")
+        updated: torch.Tensor = tokens + self.fc2(activated)
+        return updated
+
+
+def rename(state: Mapping[str, torch.Tensor], pairs: Sequence[tuple[str, str]]) -> State:
+    """Tensors under other names: each regular expression of `pairs` is replaced, in order, in every key."""
+    renamed = {}
+    for key, tensor in state.items():
+        for pattern, replacement in pairs:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = tensor
+    return renamed
