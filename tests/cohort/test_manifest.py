@@ -146,6 +146,11 @@ class TestPaths:
         with pytest.raises(InputError, match=r"m\.csv: .* leaves the manifest's folder"):
             whole.path(1)
 
+    def test_a_manifest_named_from_within_its_folder(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for place in (folder, folder / "sub"):
+            monkeypatch.chdir(place)
+            assert Cohort.load(manifest(Path(), "record\nr\n")).path(0).with_suffix(".hea").is_file()
+
     @pytest.mark.parametrize("record", ["", "a\0b"])
     def test_no_name(self, folder: Path, record: str) -> None:
         with pytest.raises(InputError, match="recording 1 has no name"):

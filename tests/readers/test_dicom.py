@@ -28,7 +28,10 @@ def changed(tmp_path: Path) -> Callable[[Callable[[Any], None]], Path]:
     def write(change: Callable[[Any], None]) -> Path:
         dataset = pydicom.dcmread(REAL)
         change(dataset)
-        dataset.save_as(tmp_path / "changed.dcm")
+        little = dataset.file_meta.TransferSyntaxUID.is_little_endian
+        pydicom.dcmwrite(
+            tmp_path / "changed.dcm", dataset, implicit_vr=False, little_endian=little, force_encoding=True
+        )
         return tmp_path / "changed.dcm"
 
     return write
@@ -174,6 +177,10 @@ def other_class(dataset: Any) -> None:
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
 
 
+def big_endian(dataset: Any) -> None:
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+
+
 def no_waveform(dataset: Any) -> None:
     del dataset.WaveformSequence
 
@@ -183,6 +190,7 @@ def no_waveform(dataset: Any) -> None:
     [
         (other_class, "Secondary Capture Image Storage, not an ECG waveform"),
         (no_waveform, "not an ECG waveform"),
+        (big_endian, "big-endian DICOM is not read here"),
         (set_rhythm(WaveformData=bytes(1000)), "truncated: 1000 bytes of the 240000"),
         (set_rhythm(WaveformSampleInterpretation="MB", WaveformBitsAllocated=8), "companded"),
         (set_rhythm(WaveformSampleInterpretation="XX"), "damaged DICOM"),

@@ -258,8 +258,10 @@ def test_truncated_flac(tmp_path: Path) -> None:
         read(tmp_path / "r")
 
 
-def test_length_may_be_unstated(tmp_path: Path) -> None:
-    assert read(write_record(tmp_path, first="r 2 500")).signal.shape == (2, 1000)
+@pytest.mark.parametrize("first", ["r 2 500", "r 2 500/1000(0) 1000 16:56:02 28/06/1987", "r 2 500.0 1000"])
+def test_length_clock_and_date_may_be_there_or_not(tmp_path: Path, first: str) -> None:
+    recording = read(write_record(tmp_path, first=first))
+    assert (recording.rate, recording.signal.shape) == (500.0, (2, 1000))
 
 
 def test_what_the_caller_says_fills_gaps_and_contradicts_nothing(tmp_path: Path) -> None:

@@ -121,11 +121,15 @@ class Cohort:
         if not record or "\0" in record:
             raise InputError(f"{self.name}: recording {i + 1} has no name in column 'record'")
         inside = Path(os.path.normpath(record))
-        place, root = self.root / inside, _real(self.root)
+        place, root = self.root / inside, _real(self.root.absolute())
         stem = place.with_suffix("") if place.suffix in _RECORD_FILES else place
         files = [place, *(stem.with_name(stem.name + ending) for ending in _RECORD_FILES)]
-        leaves = inside.is_absolute() or inside.parts[:1] == ("..",) or not _real(place.parent).is_relative_to(root)
-        if leaves or any(file.is_symlink() and not _real(file).is_relative_to(root) for file in files):
+        leaves = (
+            inside.is_absolute()
+            or inside.parts[:1] == ("..",)
+            or not _real(place.parent.absolute()).is_relative_to(root)
+        )
+        if leaves or any(file.is_symlink() and not _real(file.absolute()).is_relative_to(root) for file in files):
             raise InputError(f"{self.name}: {record} leaves the manifest's folder; put the recording inside it")
         return place
 
@@ -178,7 +182,7 @@ class Cohort:
 
 @lru_cache(maxsize=4096)
 def _real(path: Path) -> Path:
-    """A path without symbolic links; kept, as recordings share few folders and resolving is slow."""
+    """An absolute path without symbolic links; kept, as recordings share few folders and resolving is slow."""
     return Path(os.path.realpath(path))
 
 

@@ -58,7 +58,7 @@ def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -
     if dataset.get("SOPClassUID") not in _STORAGE or not groups:
         kind = getattr(dataset.get("SOPClassUID"), "name", "unknown class")
         raise ReadError(f"{where}: a DICOM object of {kind}, not an ECG waveform")
-    if not dataset.is_little_endian:
+    if not dataset.file_meta.TransferSyntaxUID.is_little_endian:
         raise ReadError(f"{where}: big-endian DICOM is not read here; convert it to Explicit VR Little Endian")
     sizes = [(int(group.NumberOfWaveformSamples) / float(group.SamplingFrequency), len(group.ChannelDefinitionSequence))
              for group in groups]  # fmt: skip

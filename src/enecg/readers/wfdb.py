@@ -121,7 +121,8 @@ def _parse(header_file: Path) -> _Header:
     comments = tuple(line.strip("# \t") for line in lines if line.startswith("#"))
     body = [line for line in lines if not line.startswith("#")]
     first = re.match(
-        r"[^\s/]+(?P<segments>/\d+)?\s+(?P<count>\d+)(\s+(?P<rate>[\d.]+)\S*(\s+(?P<frames>\d+))?)?", " ".join(body[:1])
+        r"[^\s/]+(?P<segments>/\d+)?\s+(?P<count>\d+)(\s+(?P<rate>[\d.]+)\S*(\s+(?P<frames>\d+)(?!\S))?)?",
+        " ".join(body[:1]),
     )
     if first is None:
         raise ReadError(f"{where}: not a WFDB header: its first line does not say record, signals and rate")
