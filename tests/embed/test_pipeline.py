@@ -324,11 +324,14 @@ def test_a_store_that_cannot_be_written_is_the_users_to_mend(
 def test_the_bar_counts_and_can_be_silent(own: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     cohort = Cohort.load(own)
     cohort.path(1).with_suffix(".dat").write_bytes(b"short")
+    with own.open("a") as file:
+        file.write("../outside,1\n")
+    cohort = Cohort.load(own)
     embed(cohort, [Summary()], Store(tmp_path / "a"), progress=False, workers=0)
     assert capfd.readouterr() == ("", "")
     embed(cohort, [Summary()], Store(tmp_path / "b"), workers=0)
     told = capfd.readouterr()
-    assert told.out == "" and "30/30" in told.err and "1 skipped" in told.err
+    assert told.out == "" and "31/31" in told.err and "2 skipped" in told.err
 
 
 def test_real_recordings_of_all_sources(shared_data: Path, tmp_path: Path) -> None:

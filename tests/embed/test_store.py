@@ -164,6 +164,12 @@ def test_a_row_of_another_size_is_refused(tmp_path: Path, small: Summary) -> Non
     assert not list(tmp_path.glob("**/*.parquet*"))
 
 
+@pytest.mark.parametrize(("content", "stamp"), [("", "1" * 32), ("1" * 64, ""), ("1" * 65, "1" * 32)])
+def test_a_row_without_its_keys_cannot_be_made(content: str, stamp: str) -> None:
+    with pytest.raises(ValueError, match="hex digits"):
+        Source("a", content, stamp)
+
+
 def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="a store is a folder"):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 BATCH: Final = 16  # windows that an expert sees at a time, or a few more: a recording is never split
 FEW: Final = 64  # recordings that are read sooner than a process is started
+READERS: Final = 16  # processes that read, at most; each takes about 190 MB
 
 T = TypeVar("T")
 
@@ -177,8 +178,8 @@ def embed(
         experts: who looks at them.
         store: where the embeddings are kept.
         progress: show a bar on standard error.
-        workers: processes that read and prepare, and threads that encode; by default as many as there are
-            processors. With 0 this process reads. The result does not depend on it.
+        workers: processes that read and prepare (at most `READERS`), and threads that encode; by default as many
+            as there are processors. With 0 this process reads. The result does not depend on it.
         batch: windows that an expert sees at a time.
 
     Returns:
@@ -194,7 +195,7 @@ def embed(
         if workers is None:
             workers = cpus() if len(todo) >= FEW else 0
         visit = _Visit(cohort, marks, desks)
-        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), workers))
+        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), min(workers, READERS)))
         counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
         encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, max(workers, 1))))
         for source, expert, embedding in encoded:

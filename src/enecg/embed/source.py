@@ -24,6 +24,10 @@ class Source:
     content: str
     stamp: str
 
+    def __post_init__(self) -> None:
+        if (len(self.content), len(self.stamp)) != (64, 32):
+            raise ValueError(f"{self.record}: content and stamp are 64 and 32 hex digits: {self.content}, {self.stamp}")
+
 
 def stamp(path: str | Path) -> str | None:
     """32 hex digits over place, size and modification time of the files that make up a recording; nothing is read.
