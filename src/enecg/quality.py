@@ -26,10 +26,7 @@ CLIP_SECONDS: Final = 0.01  # at the extreme value; an R peak is sharper
 CLIP_PLACES: Final = 3  # one plateau may be chance, or a calibration pulse
 OFF_PLANE: Final = 0.12  # of the limb leads' amplitude; simultaneous leads with their true gains reach 0.09
 WANDER_RATIO: Final = 0.75  # moving range of the baseline to QRS height, in half of the leads
-NOISE_RATIO: Final = (
-    0.025  # typical fast deflection to QRS height, in half of the leads; muscle noise at 0 dB gives more
-)
-
+NOISE_RATIO: Final = 0.025  # median fast deflection to QRS height, in half of the leads; muscle noise at 0 dB is above
 
 Leads = Mapping[str, np.ndarray]
 
