@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import enecg
+
 torch.set_num_threads(1)  # toys: threads cost more than they save
 
-LAYOUTS = Path(__file__).parent / "layouts"
+LAYOUTS = Path(enecg.__file__).parent / "experts" / "data" / "layouts"
 
 Shapes = dict[str, list[int]]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Weights
-from enecg.experts.forecasting import AHEAD, SAMPLES, enecg_card, load_folder, own_card
+from enecg.experts.forecasting import AHEAD, ENECG_PAGE, SAMPLES, enecg_card, load_folder, own_card
+from enecg.experts.published import Published, publish
 from enecg.experts.registry import register_kind
 
 if TYPE_CHECKING:
@@ -29,20 +30,25 @@ CARD: Final = enecg_card(
     "DLinear with EnECG's weights, the next sample that it expects of each lead",
     dim=12,
     parameters=1_002,
-    weights=Weights(file="DLinear/checkpoint.pth", bytes=6_248),
+    weights=Weights(file="checkpoint.pth", page=ENECG_PAGE, bytes=6_248),
     cost_ms=3.0,
     notes="One number a lead, which says next to nothing of age, sex or rhythm.",
 )
 
 
-def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, int] = SIZES) -> torch.nn.Module:
-    """The network with tensors in the library's layout (`WeightsError` unless every key finds its place)."""
+def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with tensors in the library's layout; `sizes` that differ from those of one's own pretraining.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
     from enecg.experts.nets.dlinear import DLinear, DLinearShape
     from enecg.experts.weights import load_strict
 
-    module = DLinear(DLinearShape(**sizes))
+    module = DLinear(DLinearShape(**{**SIZES, **sizes}))
     load_strict(module, state)
     return module
 
 
 register_kind(KIND, lambda folder: load_folder(folder, build))
+publish(Published(CARD, lambda state, config: build(state, {**ENECG_SIZES, **config}), "DLinear-EnECG"))

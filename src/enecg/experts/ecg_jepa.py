@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Card, Weights
 from enecg.experts.inputs import InputSpec
+from enecg.experts.published import Published, publish
 from enecg.leads import CHEST
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def _card(name: str, hiding: str, file: str, drive: str) -> Card:
             amplitude="mV",
         ),
         corpora=("Chapman-Shaoxing", "Ningbo", "CODE-15"),
-        weights=Weights(file=file, url=f"https://drive.google.com/file/d/{drive}/view"),
+        weights=Weights(file=file, page=f"https://drive.google.com/file/d/{drive}/view"),
         cost_ms=887.0,
         notes="The file has to be fetched by hand. Sees millivolts as they are, without filter or scaling, as in the "
         "authors' code, so normalised recordings are refused. 16 heads cannot be read from the file; they stand in "
@@ -50,12 +51,20 @@ CARDS: Final = (
 )
 
 
-def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, int] = SIZES) -> torch.nn.Module:
-    """The encoder with the tensors of the authors' file (`WeightsError` unless every key finds its place)."""
+def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The encoder with the tensors of the authors' file; `sizes` that differ from the published ones.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
     from enecg.experts.nets.transformer import rename
     from enecg.experts.nets.vit import JEPA_NAMES, Jepa, Shape
     from enecg.experts.weights import load_strict
 
-    module = Jepa(Shape(**sizes))
+    module = Jepa(Shape(**{**SIZES, **sizes}))
     load_strict(module, rename(state, JEPA_NAMES))
     return module
+
+
+for _each in CARDS:
+    publish(Published(_each, build, "ECG-JEPA-vitb", inside="encoder", chunk=4))

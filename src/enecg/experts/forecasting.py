@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Card, Weights
 from enecg.experts.inputs import InputSpec
@@ -26,6 +26,7 @@ TRAINING_INPUT: Final = replace(INPUT, seconds=INPUT.seconds + AHEAD / INPUT.rat
 ENECG_INPUT: Final = InputSpec(
     rate=50.0, scaling="record_zscore", eps=1e-8, resampler="fft", steps=("filter", "scale", "resample", "window")
 )
+ENECG_PAGE: Final = "https://github.com/yuhaoxu99/EnECG"
 ENECG: Final = "Xu et al.: EnECG, arXiv 2511.22935; github.com/yuhaoxu99/EnECG"
 
 
@@ -76,7 +77,9 @@ def forecast_error(module: torch.nn.Module, signal: torch.Tensor) -> torch.Tenso
     return error.sum() / (heard.sum() * AHEAD).clamp(min=1)
 
 
-def load_folder(folder: Path, build: Callable[[Mapping[str, torch.Tensor]], torch.nn.Module]) -> NetworkExpert:
+def load_folder(
+    folder: Path, build: Callable[[Mapping[str, torch.Tensor], Mapping[str, Any]], torch.nn.Module]
+) -> NetworkExpert:
     """The forecaster that was pretrained into a folder.
 
     Args:
@@ -91,4 +94,4 @@ def load_folder(folder: Path, build: Callable[[Mapping[str, torch.Tensor]], torc
     from enecg.experts.weights import load_state
 
     card, _ = read_card(folder)
-    return NetworkExpert(card, build(load_state(folder / WEIGHTS_FILE, sha256=card.weights.sha256)))
+    return NetworkExpert(card, build(load_state(folder / WEIGHTS_FILE, sha256=card.weights.sha256), {}))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Card, Weights
 from enecg.experts.inputs import InputSpec
+from enecg.experts.published import Published, publish
 from enecg.leads import CHEST
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def _card(name: str, title: str, dim: int, parameters: int, file: str, cost_ms: 
         parameters=parameters,
         input=_INPUT,
         label_corpora=("MIMIC-IV-ECG",),
-        weights=Weights(file=file, url="https://drive.google.com/drive/folders/13wb4DppUciMn-Y_qC2JRWTbZdz3xX0w2"),
+        weights=Weights(file=file, page="https://drive.google.com/drive/folders/13wb4DppUciMn-Y_qC2JRWTbZdz3xX0w2"),
         cost_ms=cost_ms,
         notes="The file has to be fetched by hand. It has learned from the reports of MIMIC-IV-ECG, which say the "
         "diagnoses. aVF comes before aVL, as in MIMIC-IV-ECG; the authors swap the leads of other data sets. The "
@@ -49,22 +50,34 @@ RESNET: Final = _card("merl", "MERL, residual network of 18 layers", 512, 3_848_
 VIT: Final = _card("merl-vit", "MERL, vision transformer tiny", 192, 5_473_152, "vit_tiny_best_encoder.pth", 17.0)
 
 
-def build_resnet(state: Mapping[str, torch.Tensor], widths: tuple[int, ...] | None = None) -> torch.nn.Module:
-    """The residual network with the tensors of the authors' file (`WeightsError` unless every key finds its place)."""
-    from enecg.experts.nets.resnet import WIDTHS, MerlResNet
+def build_resnet(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The residual network with the tensors of the authors' file; `sizes` that differ from the published ones.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
+    from enecg.experts.nets.resnet import MerlResNet
     from enecg.experts.weights import load_strict
 
-    module = MerlResNet(widths or WIDTHS)
+    module = MerlResNet(**sizes)
     load_strict(module, state, ignore=("linear.*",))  # a classifier that was never trained
     return module
 
 
-def build_vit(state: Mapping[str, torch.Tensor], sizes: Mapping[str, int] = SIZES) -> torch.nn.Module:
-    """The transformer with the tensors of the authors' file (`WeightsError` unless every key finds its place)."""
+def build_vit(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The transformer with the tensors of the authors' file; `sizes` that differ from the published ones.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
     from enecg.experts.nets.transformer import rename
     from enecg.experts.nets.vit import VIT_NAMES, MerlViT, Shape
     from enecg.experts.weights import load_strict
 
-    module = MerlViT(Shape(**sizes))
+    module = MerlViT(Shape(**{**SIZES, **sizes}))
     load_strict(module, rename(state, VIT_NAMES))
     return module
+
+
+publish(Published(RESNET, build_resnet, "MERL-resnet18"))
+publish(Published(VIT, build_vit, "MERL-vit_tiny"))

@@ -37,7 +37,10 @@ _ENTRIES: dict[str, Entry] = {}
 _KINDS: dict[str, Callable[[Path], Expert]] = {}
 
 # Modules that register experts when imported; one line for each family.
-_FAMILIES: tuple[str, ...] = ("rhythm", "beat", "rocket", "tiny", "openecg")
+_FAMILIES: tuple[str, ...] = (
+    "rhythm", "beat", "rocket", "tiny", "openecg",
+    "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "stmem",
+)  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {
     "offline": ("rhythm", "beat", "rocket", "tiny"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Card, Weights
 from enecg.experts.inputs import InputSpec
+from enecg.experts.published import Published, publish
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +41,7 @@ CARD: Final = Card(
     corpora=("Chapman-Shaoxing", "Ningbo", "CODE-15"),
     weights=Weights(
         file="st_mem_vit_base_encoder.pth",
-        url="https://drive.google.com/file/d/1E7J-A1HqWa2f08T6Sfk5uWk-_CFJhOYQ/view",
+        page="https://drive.google.com/file/d/1E7J-A1HqWa2f08T6Sfk5uWk-_CFJhOYQ/view",
     ),
     cost_ms=2630.0,
     notes="Its licence is CC BY-NC 4.0, and its README forbids use without the permission of VUNO. The file has to be "
@@ -49,12 +50,19 @@ CARD: Final = Card(
 )
 
 
-def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, int] = SIZES) -> torch.nn.Module:
-    """The encoder with the tensors of the authors' encoder file (`WeightsError` unless every key finds its place)."""
+def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The encoder with the tensors of the authors' encoder file; `sizes` that differ from the published ones.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
     from enecg.experts.nets.transformer import rename
     from enecg.experts.nets.vit import VIT_NAMES, Shape, StMem
     from enecg.experts.weights import load_strict
 
-    module = StMem(Shape(**sizes))
+    module = StMem(Shape(**{**SIZES, **sizes}))
     load_strict(module, rename(state, VIT_NAMES), ignore=("head.*",))
     return module
+
+
+publish(Published(CARD, build, "ST-MEM-base", chunk=4))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Card, Weights
 from enecg.experts.inputs import InputSpec
+from enecg.experts.published import Published, publish
 
 if TYPE_CHECKING:
     import torch
@@ -40,15 +42,13 @@ CARD: Final = _card("tempo", "mean over patches and leads of each part", 3 * 768
 FORECAST: Final = _card("tempo-forecast", "the 96 samples that it expects of each lead", 12 * 96, 53_662_466)
 
 
-def build(
-    state: Mapping[str, torch.Tensor], forecasts: bool = False, sizes: Mapping[str, int] | None = None
-) -> torch.nn.Module:
+def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any], forecasts: bool = False) -> torch.nn.Module:
     """The encoder with the tensors of the authors' file, adapters merged.
 
     Args:
         state: tensors by key.
+        sizes: that differ from the published ones.
         forecasts: whether the output is the forecast.
-        sizes: of another TEMPO than the published one.
 
     Raises:
         WeightsError: not every key finds its place.
@@ -56,7 +56,11 @@ def build(
     from enecg.experts.nets.tempo import Tempo, TempoShape, arrange
     from enecg.experts.weights import load_strict
 
-    module = Tempo(TempoShape(**(sizes or {})), forecasts)
+    module = Tempo(TempoShape(**sizes), forecasts)
     arranged, unused = arrange(state, forecasts)
     load_strict(module, arranged, ignore=unused)
     return module
+
+
+publish(Published(CARD, build, "TEMPO-80M-current-peft", chunk=4))
+publish(Published(FORECAST, partial(build, forecasts=True), "TEMPO-80M-current-peft", chunk=4))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from enecg.experts.base import Weights
-from enecg.experts.forecasting import AHEAD, SAMPLES, enecg_card, load_folder, own_card
+from enecg.experts.forecasting import AHEAD, ENECG_PAGE, SAMPLES, enecg_card, load_folder, own_card
+from enecg.experts.published import Published, publish
 from enecg.experts.registry import register_kind
 
 if TYPE_CHECKING:
@@ -33,21 +34,26 @@ CARD: Final = enecg_card(
     "TimesNet with EnECG's weights, mean over time of the last hidden series of each lead",
     dim=12 * ENECG_SIZES["width"],
     parameters=1_130_554,
-    weights=Weights(file="TimesNet/checkpoint.pth"),
+    weights=Weights(file="checkpoint.pth", page=ENECG_PAGE),
     cost_ms=529.0,
     notes="The layout is computed from EnECG's settings, not verified against the real file. Periods are chosen for "
     "each recording, by the full spectrum; EnECG chooses them for a whole batch, by the real part alone.",
 )
 
 
-def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, int] = SIZES) -> torch.nn.Module:
-    """The network with tensors in the library's layout (`WeightsError` unless every key finds its place)."""
+def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.nn.Module:
+    """The network with tensors in the library's layout; `sizes` that differ from those of one's own pretraining.
+
+    Raises:
+        WeightsError: not every key finds its place.
+    """
     from enecg.experts.nets.timesnet import UNUSED, TimesNet, TimesNetShape
     from enecg.experts.weights import load_strict
 
-    module = TimesNet(TimesNetShape(**sizes))
+    module = TimesNet(TimesNetShape(**{**SIZES, **sizes}))
     load_strict(module, state, ignore=UNUSED)
     return module
 
 
 register_kind(KIND, lambda folder: load_folder(folder, build))
+publish(Published(CARD, lambda state, config: build(state, {**ENECG_SIZES, **config}), "TimesNet-EnECG"))

@@ -1,24 +1,23 @@
 from __future__ import annotations
 
-import drawn
 import pytest
 import torch
-from families_own import FAMILIES
+from toys import TOYS
 
 from enecg.errors import WeightsError
 from enecg.experts.nets.tempo import LORA_ALPHA, LORA_RANK, PROMPTS, Tempo, arrange
 
-FAMILY = next(family for family in FAMILIES if family.name == "tempo")
+TOY = next(toy for toy in TOYS if toy.name == "tempo")
 LAYER = "gpt2_trend.base_model.model.h.0.attn.c_attn."
 
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
-    return drawn.draw(drawn.shrunk(drawn.layout(FAMILY.layout), FAMILY.sizes, FAMILY.drop))
+    return TOY.state()
 
 
 def module_of(state: dict[str, torch.Tensor]) -> Tempo:
-    module = FAMILY.toy(state)
+    module = TOY.build(state)
     assert isinstance(module, Tempo)
     return module.eval()
 

@@ -1,0 +1,76 @@
+"""Toys of published models: the file's structure with small sizes and few layers, for tests from file to embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import drawn
+import numpy as np
+import torch
+
+from enecg.experts.published import Published, find
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A small model in the layout of a published one.
+
+    Attributes:
+        name: of the expert.
+        sizes: size in the published file -> size in the toy's.
+        config: what `build` is told beyond the file.
+        shape: of the input, `[lead, sample]`.
+        dim: of the embedding.
+        needed: a key of the file that the network needs.
+        drop: regular expression of the keys that the toy does not have.
+    """
+
+    name: str
+    sizes: Mapping[int, int]
+    config: Mapping[str, Any]
+    shape: tuple[int, int]
+    dim: int
+    needed: str
+    drop: str = r"(block|blocks\.|h\.|encoder\.layers\.)([2-9]|1\d)\."
+
+    @property
+    def published(self) -> Published:
+        found = find(self.name)
+        assert found is not None
+        return found
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Tensors as the file has them, by seed 0."""
+        return drawn.draw(drawn.shrunk(drawn.layout(self.published.layout), self.sizes, self.drop))
+
+    def build(self, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
+        return self.published.build(dict(state), self.config)
+
+    def signal(self, count: int = 3) -> torch.Tensor:
+        """Wandering signals `[window, lead, sample]`, by seed 1."""
+        rng = np.random.default_rng(1)
+        return torch.from_numpy(rng.standard_normal((count, *self.shape)).astype(np.float32).cumsum(-1))
+
+
+_VIT = {"width": 16, "depth": 2, "heads": 4, "hidden": 64, "samples": 30, "patch": 5}
+_TEMPO = {
+    "sizes": {336: 48, 768: 16, 1344: 192, 1024: 64, 2304: 48, 3072: 64, 96: 4, 32256: 96},
+    "config": {"samples": 48, "ahead": 4, "width": 16, "layers": 2, "heads": 4, "places": 64},
+    "shape": (12, 48),
+    "dim": 48,
+}
+_TIMESNET = {"samples": 40, "width": 4, "hidden": 6, "layers": 1, "periods": 2, "kernels": 3}
+
+TOYS = (
+    Toy("st-mem", {768: 16, 2304: 48, 3072: 64, 75: 5, 32: 8}, _VIT, (12, 30), 16, "block1.attn.fn.to_qkv.weight"),
+    Toy("ecg-jepa", {768: 16, 2304: 48, 3072: 64, 50: 5, 400: 48}, _VIT, (8, 30), 16, "W_P.weight"),
+    Toy("merl", {64: 4, 128: 6, 256: 8, 512: 10}, {"widths": (4, 6, 8, 10)}, (12, 100), 10, "layer2.0.conv1.weight"),
+    Toy("merl-vit", {192: 16, 576: 48, 768: 64, 50: 5, 100: 6}, _VIT, (12, 30), 16, "to_patch_embedding.weight"),
+    Toy("tempo", **_TEMPO, needed="gpt2_trend.base_model.model.wpe.weight"),
+    Toy("tempo-forecast", **_TEMPO, needed="out_layer_season.weight"),
+    Toy("timesnet-enecg", {16: 4, 32: 6, 500: 40, 501: 41}, _TIMESNET, (12, 40), 48, "predict_linear.weight",
+        drop=r"kernels\.[3-5]|model\.[12]"),
+    Toy("dlinear-enecg", {500: 40}, {"samples": 40, "average": 81}, (12, 40), 12, "Linear_Trend.weight"),
+)  # fmt: skip
