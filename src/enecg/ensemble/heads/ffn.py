@@ -13,7 +13,6 @@ from typing_extensions import override
 
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
 from enecg.ensemble.heads.features import Standard
-from enecg.errors import require
 from enecg.tasks import Target
 
 
@@ -149,7 +148,8 @@ class FFN(Head):
 
     def _adapt(self, trunk: Trunk, settings: dict[str, Any], inputs: Tensor, held: Tensor, loss: Any) -> Trunk:
         """LoRA (Hu et al. 2021) on the hidden layers for one task, merged into a copy of the trunk."""
-        peft = require("peft", "lora", "an ffn head with LoRA adapters")
+        import peft  # brings transformers along: seconds that only fitting has to wait
+
         copy = Trunk(**settings).to(inputs.device)
         copy.load_state_dict(trunk.state_dict())
         config = peft.LoraConfig(r=self.lora_rank, lora_alpha=self.lora_rank, target_modules=["first", "second"])
