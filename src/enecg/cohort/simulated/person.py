@@ -2,7 +2,7 @@
 
 Sources of the effects (the numbers follow them in direction and, where they give figures, in size):
 
-- Intervals, heart rate and axes by sex: Pinto-Filho et al., Arq Bras Cardiol 2017 (ELSA-Brasil, 11,094 adults without
+- Intervals, heart rate and axes by sex: Arq Bras Cardiol 2017;109:416-424 (ELSA-Brasil, 11,094 adults without
   heart disease: men against women PR 164/158, QRS 92/86, QTc 410/421, P 112/108 ms, R axis 35/39, T axis 39/45
   degrees). Ranges: Mason et al., J Electrocardiol 2007;40:228-234 (79,743 subjects).
 - Age: the axis turns left and QRS voltage falls, in men more than in women: Levy et al., J Electrocardiol 1987
@@ -18,7 +18,7 @@ Sources of the effects (the numbers follow them in direction and, where they giv
 - Potassium: Webster, Brady and Morris, Emerg Med J 2002;19:74-77 (T tall, narrow and peaked from 5.5 mmol/l; P low, PR
   long, QRS wide from 6.5; no P, sine wave above 8; hypokalaemia: flat T, ST depression, U wave). The T wave's slope
   over its amplitude goes with potassium through the normal range: Corsi et al., Sci Rep 2017;7:42492. How strongly
-  differs from person to person; many with high potassium show nothing: BMC Emerg Med 2019;19:33.
+  differs from person to person; many with high potassium show nothing: doi 10.1186/s12873-019-0247-0.
 - Displaced chest electrodes: Kania et al., Med Biol Eng Comput 2014;52:109-119.
 """
 
@@ -101,7 +101,7 @@ def heart_of(seed: int, age: float, sex: Sex, potassium: float) -> Heart:
     decades = (age - 50) / 10
     young = np.clip((70 - age) / 40, 0, 1.2)  # sex differences of voltage fade with age
 
-    axis = 36 - 4.5 * decades + (4 if woman else 0) + 14 * z[0]
+    axis = 31 - 4.5 * decades + (2.5 if woman else 0) + 14 * z[0]
     frontal = np.radians(np.clip(axis, -30, 75) - 45)
     voltage = 1 - (0.02 if woman else 0.045) * np.clip(decades, -3, 2)
     qrs_gain = voltage * (1 - 0.16 * young if woman else 1) * np.exp(0.2 * z[1])
