@@ -12,7 +12,7 @@ from enecg.cohort.simulated.person import ATRIA, Heart, Sex, heart_of
 from enecg.cohort.simulated.rhythm import RHYTHMS, beats_of, heart_rate_of
 from enecg.cohort.simulated.waves import Beats, Ventricle, atrial_vector, qt_of, ventricular_vector
 from enecg.errors import InputError
-from enecg.leads import CHEST, LIMB, LIMB_ALGEBRA, STANDARD
+from enecg.leads import LIMB, LIMB_ALGEBRA, STANDARD
 from enecg.recording import Recording, Subject
 
 CONDUCTIONS: Final = ("normal", "RBBB", "LBBB")
@@ -160,7 +160,6 @@ def _twelve(leads: np.ndarray) -> np.ndarray:
     """
     leads = np.clip(np.rint(leads * (GAIN / 2)) / (GAIN / 2), -7.9, 7.9)
     limb = np.array([LIMB_ALGEBRA[name] for name in LIMB]) @ leads[:2]
-    assert len(leads) == 2 + len(CHEST)
     return np.vstack([limb, leads[2:]]).astype(np.float32)
 
 
