@@ -10,8 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import maximum_filter1d, uniform_filter1d
-from scipy.signal import find_peaks
 
 from enecg.experts.inputs import Batch, InputSpec
 
@@ -26,6 +24,7 @@ _APART = 22  # samples between two beats: at 250/min there are 24
 _T_WAVE = 36  # samples after a beat in which a peak of less than _T_SHARE of its energy is its T wave
 _T_SHARE = 0.6
 _LAGS = np.arange(-3, 4)
+_BESIDE = 2  # samples that interpolation takes in on each side of an interval, besides the interval's own two
 _REACH = np.arange(-_HALF, _HALF + 1)
 _CHANCE = 0.5  # "beats" that are no more alike than this are noise
 
@@ -98,8 +97,11 @@ def _fill(out: Beats, row: int, present: np.ndarray, signal: np.ndarray) -> None
     out.alike[row, 1, inside] = likeness(beats[:, :, 3 : BEFORE - 8])
     out.alike[row, 2, inside] = likeness(beats[:, :, BEFORE + 15 : BEFORE + 55])
     rest = out.rest[row, present]
-    for start in np.round(first).astype(int):
-        rest[:, start : start + BEFORE + AFTER] -= typical
+    floor = np.floor(first).astype(int)
+    copies = _shift(np.pad(typical, ((0, 0), (_BESIDE + 1, _BESIDE)), mode="edge")[:, None], 1 - (first - floor))
+    for beat, (start, size) in enumerate(zip(floor, np.diff(floor, append=len(energy)), strict=True)):
+        size = min(size, BEFORE + AFTER)  # up to the next beat's own
+        rest[:, start : start + size] -= copies[:, beat, :size]
     out.rest[row, present] = rest
 
 
@@ -116,6 +118,8 @@ def slope_energy(signal: np.ndarray) -> np.ndarray:
     Returns:
         float64 `[sample]`.
     """
+    from scipy.ndimage import uniform_filter1d
+
     samples = signal.shape[1]
     padded = np.pad(signal, ((0, 0), (_SPAN // 2, _SPAN // 2)), mode="edge")
     slope = np.abs(padded[:, _SPAN:] - padded[:, :-_SPAN])
@@ -139,6 +143,9 @@ def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndar
         Positions in samples, ascending, and how much each beat's QRS is like the others (NaN for a single one).
         Empty when nothing stands out, or what stands out is not alike.
     """
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+    from scipy.signal import find_peaks
+
     top = np.quantile(energy, 0.985)
     if not top > 1e-6:
         return np.empty(0), np.empty(0)
@@ -175,6 +182,8 @@ def _without_t_waves(peaks: np.ndarray, height: np.ndarray) -> np.ndarray:
 
 def _resemblance(signal: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     """Correlation over all leads, 0 to 1, of each place of the signal with the median QRS at `peaks`."""
+    from scipy.ndimage import maximum_filter1d, uniform_filter1d
+
     size = 2 * _HALF + 1
     around = sliding_window_view(np.pad(signal, ((0, 0), (_HALF, _HALF)), mode="edge"), size, axis=1)
     template = np.median(around[:, peaks], axis=1)
@@ -193,6 +202,7 @@ def _align(signal: np.ndarray, energy: np.ndarray, peaks: np.ndarray) -> tuple[n
     starts = peaks[:, None] + _LAGS + margin - _HALF
     shifted = around[:, starts]  # [lead, beat, lag, sample]
     template = np.median(shifted[:, :, len(_LAGS) // 2], axis=1)
+    template -= template.mean(1, keepdims=True)
     fit = np.einsum("lbgk,lk->bg", shifted, template)
     best = fit.argmax(1)
     alike = likeness(shifted[:, np.arange(len(peaks)), best])
@@ -229,17 +239,24 @@ def cut_beats(signal: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarra
         Beats `[lead, beat, BEFORE + AFTER]`, and where each starts in samples.
     """
     start = at - BEFORE
-    start = start[(start >= 1) & (start + BEFORE + AFTER + 2 <= signal.shape[1])]
-    floor = np.floor(start).astype(int)
-    x = (start - floor)[:, None]
-    taps = (-x * (x - 1) * (x - 2) / 6, (x + 1) * (x - 1) * (x - 2) / 2, -(x + 1) * x * (x - 2) / 2,
-            (x + 1) * x * (x - 1) / 6)  # fmt: skip
+    start = start[(start >= _BESIDE) & (start + BEFORE + AFTER + _BESIDE + 1 <= signal.shape[1])]
     if len(start) == 0:
         return np.empty((len(signal), 0, BEFORE + AFTER)), start
-    around = sliding_window_view(signal, BEFORE + AFTER + 3, axis=1)[:, floor - 1]
-    size = BEFORE + AFTER
-    beats: np.ndarray = sum(tap * around[:, :, i : i + size] for i, tap in enumerate(taps))  # type: ignore[assignment]
-    return beats, start
+    floor = np.floor(start).astype(int)
+    around = sliding_window_view(signal, BEFORE + AFTER + 2 * _BESIDE + 1, axis=1)[:, floor - _BESIDE]
+    return _shift(around, start - floor), start
+
+
+def _shift(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """`[lead, beat, n + 2 _BESIDE + 1]` to `[lead, beat, n]`, `by` `[beat]` of a sample later (Lagrange)."""
+    places = np.arange(-_BESIDE, _BESIDE + 2)
+    size = values.shape[2] - 2 * _BESIDE - 1
+    shifted = np.zeros((len(values), len(by), size))
+    for i, place in enumerate(places):
+        others = np.delete(places, i)
+        tap = np.prod((by[:, None] - others) / (place - others), axis=1)
+        shifted += tap[:, None] * values[:, :, i : i + size]
+    return shifted
 
 
 def likeness(beats: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from enecg.experts._beats import MS, Beats
 from enecg.experts._columns import Columns
@@ -101,6 +100,8 @@ def agreement_columns(columns: Columns, beats: Beats) -> np.ndarray:
 
 def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
     """Power by frequency of the signal, and of what is left when the typical beat is taken away: atrial activity."""
+    from scipy.ndimage import uniform_filter1d
+
     size = batch.signal.shape[2]
     frequency = np.fft.rfftfreq(size, 1 / batch.rate)
     window = _hann(batch.length, size)[:, None]
