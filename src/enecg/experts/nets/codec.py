@@ -42,10 +42,12 @@ class Codec(nn.Module):
         """
         hidden = self.conv_tok(lead[:, None]).transpose(1, 2)
         hidden = hidden + self.pos_enc[:, : hidden.shape[1]]
-        for conv, norm in zip(self.lower_convs, self.lower_norms, strict=True):
-            hidden = norm(F.gelu(conv(hidden.transpose(1, 2)).transpose(1, 2)) + hidden)
         valid = torch.arange(hidden.shape[1], device=lead.device) * PATCH < length[:, None]
         padding = None if bool(valid.all()) else ~valid
+        for conv, norm in zip(self.lower_convs, self.lower_norms, strict=True):
+            if padding is not None:  # zeros, as beyond the end of a window
+                hidden = hidden.masked_fill(padding[..., None], 0)
+            hidden = norm(F.gelu(conv(hidden.transpose(1, 2)).transpose(1, 2)) + hidden)
         return self.upper_transformer(hidden, src_key_padding_mask=padding), valid
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
