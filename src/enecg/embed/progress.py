@@ -8,7 +8,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def watched(items: Iterable[T], total: int, skipped: Sized, show: bool = True) -> Generator[T]:
+def watched(
+    items: Iterable[T], total: int, skipped: Sized, show: bool = True, label: str = "Embedding"
+) -> Generator[T]:
     """Pass items through and show on standard error how many of `total` have gone, how fast, and how many failed."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,7 +18,7 @@ def watched(items: Iterable[T], total: int, skipped: Sized, show: bool = True) -
     told = TextColumn("{task.fields[rate]} {task.fields[lost]}")
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), told, TimeRemainingColumn()]
     with Progress(*columns, console=Console(stderr=True), disable=not show) as progress:
-        task = progress.add_task("Embedding", total=total, rate="", lost="")
+        task = progress.add_task(label, total=total, rate="", lost="")
 
         def show_at(done: int) -> None:
             speed = progress.tasks[0].speed
