@@ -94,14 +94,17 @@ def test_fit_survives_members_with_gaps() -> None:
     assert np.isfinite(combiner.predict(members)).all()
 
 
-def test_platt_equals_logistic_regression() -> None:
+@pytest.mark.parametrize("prevalence", [0.3, 0.02])
+@pytest.mark.parametrize("distance", [1.0, 6.0])
+def test_platt_equals_logistic_regression(prevalence: float, distance: float) -> None:
+    """Also for rare classes that stand far apart, where plain Newton steps run away."""
     rng = np.random.default_rng(0)
-    y = (rng.random((2000, 1)) < 0.3).astype(float)
-    scores = 7 + 3 * (y + rng.normal(0, 1, y.shape))
+    y = (rng.random((2000, 1)) < prevalence).astype(float)
+    scores = 7 + 3 * (distance * y + rng.standard_t(4, y.shape))
     ours = Platt.fit(scores, y)
-    theirs = LogisticRegression(C=1e6).fit(scores, y.ravel())
-    assert np.isclose(ours.slope[0], theirs.coef_[0, 0], rtol=0.02)
-    assert np.abs(sigmoid(ours(scores))[:, 0] - theirs.predict_proba(scores)[:, 1]).max() < 0.01
+    theirs = LogisticRegression(C=1e6, max_iter=1000).fit(scores, y.ravel())
+    assert np.isclose(ours.slope[0], theirs.coef_[0, 0], rtol=0.15)  # labels are softened
+    assert np.abs(sigmoid(ours(scores))[:, 0] - theirs.predict_proba(scores)[:, 1]).max() < 0.05
 
 
 def test_gate_residual_keeps_the_total_weight() -> None:

@@ -11,7 +11,7 @@ import pytest
 from synthetic import INFOS, SMALL, make
 
 from enecg.ensemble import bundle
-from enecg.ensemble.fit import fit
+from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, learnable
 from enecg.ensemble.model import Ensemble
 from enecg.errors import InputError
 from enecg.metrics import evaluate
@@ -128,12 +128,23 @@ def test_too_little_is_refused_in_one_line() -> None:
         fit(embeddings, targets[:1], np.array(["same"] * 60), INFOS, recipe=SMALL)
 
 
-def test_a_class_that_never_occurs_is_dropped() -> None:
+def test_classes_too_rare_to_learn_are_left_out_and_said_so() -> None:
     embeddings, targets, subjects = make(150)
     rhythm = targets[3]
-    extra = Target(
-        replace(rhythm.task, classes=(*rhythm.task.classes, "AFIB")),
-        np.concatenate([rhythm.y, np.where(rhythm.known, 0.0, np.nan)[:, None]], axis=1),
-    )
-    ensemble = fit(embeddings, [extra], subjects, INFOS, recipe=SMALL)
-    assert "AFIB" not in ensemble.tasks[0].classes
+    y = np.concatenate([rhythm.y, np.where(rhythm.known, 0.0, np.nan)[:, None]], axis=1)
+    first = np.flatnonzero(rhythm.known)[:3]
+    y[first] = [0, 0, 0, 1]
+    extra = Target(replace(rhythm.task, classes=(*rhythm.task.classes, "AFIB")), y)
+    assert "AFIB" not in fit(embeddings, [extra], subjects, INFOS, recipe=SMALL).tasks[0].classes
+    left = learnable(extra, FEWEST_OF_CLASS)
+    assert not left.known[first].any()
+    assert any("AFIB has 3 labelled recordings" in problem for problem in left.problems)
+    with pytest.raises(InputError, match="too few classes"):
+        learnable(extra, 1000)
+
+
+def test_a_rare_label_is_masked_not_the_recording() -> None:
+    _, targets, _ = make(150)
+    findings = targets[4]
+    rare = Target(findings.task, np.where(np.arange(150)[:, None] < 145, findings.y, np.nan))
+    assert (learnable(rare, 5).known == rare.known).all()

@@ -21,28 +21,37 @@ GROUP = 64  # recordings held at a time
 
 
 def predict_files(
-    ensemble: Ensemble, bundle: str, experts: Sequence[Expert], paths: Iterable[str | Path], *, group: int = GROUP
+    ensemble: Ensemble,
+    bundle: str | None,
+    experts: Sequence[Expert],
+    recordings: Iterable[str | Path | Recording],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    group: int = GROUP,
 ) -> dict[str, Any]:
-    """Answer all tasks for files: the JSON of `enecg predict`.
+    """Answer all tasks for files or recordings: the JSON of `enecg predict`.
 
     A file that cannot be read is under `skipped` with its reason; one that cannot be interpreted is an entry with
     `usable` false and no answers.
 
     Args:
-        ensemble: a loaded bundle.
-        bundle: its hash.
-        experts: those that the bundle names.
-        paths: the files.
-        group: files held in memory at a time.
+        ensemble: fitted.
+        bundle: its hash, None while it is not saved.
+        experts: those that it names.
+        recordings: files, or recordings at hand.
+        rate: Hz, for files that do not state it.
+        unit: of the amplitude, for files that do not state it.
+        group: recordings held in memory at a time.
     """
     predictions: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     held: list[Recording] = []
-    for path in paths:
+    for one in recordings:
         try:
-            held.append(read(path))
+            held.append(one if isinstance(one, Recording) else read(one, rate=rate, unit=unit))
         except InputError as error:
-            skipped.append({"record": str(path), "reason": str(error)})
+            skipped.append({"record": str(one), "reason": str(error)})
         if len(held) == group:
             predictions += answers(ensemble, experts, held)
             held = []

@@ -25,6 +25,12 @@ FORMAT = 1
 TENSORS = "tensors.safetensors"
 
 
+def check_place(folder: Path) -> None:
+    """Raise `InputError` when `folder` exists and is not a bundle, which `save` would not replace."""
+    if folder.exists() and not (folder / "bundle.json").is_file():
+        raise InputError(f"{folder}: exists and is not a bundle; choose another --out")
+
+
 def save(ensemble: Ensemble, folder: Path) -> str:
     """Write a bundle; an older bundle in its place is replaced as a whole, anything else is refused.
 
@@ -37,8 +43,7 @@ def save(ensemble: Ensemble, folder: Path) -> str:
     from safetensors.numpy import save_file
 
     folder = Path(folder)
-    if folder.exists() and not (folder / "bundle.json").is_file():
-        raise InputError(f"{folder}: exists and is not a bundle; choose another --out")
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -52,8 +52,8 @@ class Platt:
         return cls(np.ones(outputs), np.zeros(outputs))
 
     @classmethod
-    def fit(cls, scores: np.ndarray, y: np.ndarray, steps: int = 30) -> Platt:
-        """Logistic regression per output by Newton's method, with Platt's softened labels.
+    def fit(cls, scores: np.ndarray, y: np.ndarray, steps: int = 60) -> Platt:
+        """Logistic regression per output by damped Newton steps, with Platt's softened labels.
 
         Args:
             scores: `[recording, output]`, out of fold.
@@ -64,14 +64,24 @@ class Platt:
         positives = y.sum(0)
         soft = np.where(y > 0, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
         slope, offset = np.zeros(y.shape[1]), np.log((positives + 1) / (len(y) - positives + 1))
+
+        def cost(slope: np.ndarray, offset: np.ndarray) -> np.ndarray:
+            z = s * slope + offset
+            return np.asarray((np.logaddexp(0, z) - soft * z).sum(0) + 5e-4 * slope**2)
+
+        best, reach = cost(slope, offset), np.ones(y.shape[1])
         for _ in range(steps):
             p = sigmoid(s * slope + offset)
-            g, h = soft - p, p * (1 - p) + 1e-9
+            g, h = soft - p, p * (1 - p)
             g0, g1 = g.sum(0), (g * s).sum(0) - 1e-3 * slope
-            h00, h01, h11 = h.sum(0), (h * s).sum(0), (h * s * s).sum(0) + 1e-3
+            h00, h01, h11 = h.sum(0) + 1e-9, (h * s).sum(0), (h * s * s).sum(0) + 1e-3
             determinant = h00 * h11 - h01**2
-            offset = offset + np.clip((h11 * g0 - h01 * g1) / determinant, -2, 2)
-            slope = slope + np.clip((h00 * g1 - h01 * g0) / determinant, -2, 2)
+            there = slope + reach * (h00 * g1 - h01 * g0) / determinant
+            then = offset + reach * (h11 * g0 - h01 * g1) / determinant
+            costs = cost(there, then)
+            nearer = costs <= best  # else half a step from the same place
+            slope, offset = np.where(nearer, there, slope), np.where(nearer, then, offset)
+            best, reach = np.where(nearer, costs, best), np.where(nearer, 1.0, reach / 2)
         slope = np.maximum(slope, 0) / spread  # a head that is worse than chance says nothing
         return cls(slope, offset - np.where(slope > 0, slope * centre, 0))
 

@@ -21,6 +21,7 @@ from enecg.tasks import Target
 
 Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
 FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
+FEWEST_OF_CLASS = 10  # labelled recordings below which a class is not offered
 
 
 def fit(
@@ -64,7 +65,7 @@ def fit(
 
 
 def _checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
-    """The target without classes that never occur, or an error that says why the task cannot be fitted."""
+    """The target with the classes that can be learned, or an error that says why the task cannot be fitted."""
     task, known = target.task, target.known
     people = len(np.unique(subjects[known]))
     if known.sum() < FEWEST or people < 2 * recipe.folds:
@@ -72,18 +73,38 @@ def _checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
             f"task {task.name}: {int(known.sum())} labelled recordings of {people} subjects are too few to fit; "
             f"{FEWEST} recordings of {2 * recipe.folds} subjects are needed"
         )
-    if task.kind == "regression":
-        return target
-    positives = target.y[known].sum(0)
     if task.kind == "binary":
-        if positives[0] in (0, known.sum()):
-            raise InputError(f"task {task.name}: all training labels are {task.classes[int(positives[0] > 0)]}")
+        positives = int(target.y[known].sum())
+        if positives in (0, known.sum()):
+            raise InputError(f"task {task.name}: all training labels are {task.classes[int(positives > 0)]}")
+    return learnable(target, FEWEST_OF_CLASS)
+
+
+def learnable(target: Target, fewest: int) -> Target:
+    """Drop classes with fewer than `fewest` recordings; in a multiclass task these recordings become unlabelled.
+
+    A class of a handful cannot be told from noise, and its noise would take probability from the others.
+
+    Raises:
+        InputError: fewer than two classes of a multiclass task, or none of a multilabel one, are left.
+    """
+    task = target.task
+    if task.kind not in ("multiclass", "multilabel"):
         return target
-    occurs = positives > 0
-    if occurs.sum() < 2:
-        raise InputError(f"task {task.name}: the training labels hold fewer than two classes")
-    kept = tuple(name for name, there in zip(task.classes, occurs, strict=True) if there)
-    return Target(replace(task, classes=kept), target.y[:, occurs], target.problems)
+    counts = np.nansum(target.y, axis=0).astype(int)
+    kept = counts >= fewest
+    told = tuple(
+        f"task {task.name}: class {name} has {count} labelled recordings, fewer than {fewest}, and is left out"
+        for name, count, stays in zip(task.classes, counts, kept, strict=True)
+        if not stays and count
+    )
+    if kept.sum() < (2 if task.kind == "multiclass" else 1):
+        raise InputError(f"task {task.name}: too few classes have {fewest} labelled recordings or more")
+    y = target.y[:, kept]
+    if task.kind == "multiclass":
+        y = np.where((y.sum(1) > 0)[:, None], y, np.nan)
+    classes = tuple(name for name, stays in zip(task.classes, kept, strict=True) if stays)
+    return Target(replace(task, classes=classes), y, (*target.problems, *told))
 
 
 def _view(experts: Sequence[ExpertInfo]) -> str:

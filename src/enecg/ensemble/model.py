@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -158,17 +158,19 @@ class Ensemble:
                     f"of enecg and the weights that the bundle names"
                 )
 
-    def rename(self, spec: str) -> None:
-        """Read labels of the tasks from other columns, as `parse_tasks` says; classes stay as they were trained.
+    def renamed(self, spec: str | Iterable[str]) -> Ensemble:
+        """The same, with labels of tasks read from other columns, as `parse_tasks` says; classes stay as trained.
 
         Raises:
             InputError: a task that the ensemble does not have.
         """
+        models = dict(self.models)
         for task in parse_tasks(spec):
-            if task.name not in self.models:
-                raise InputError(f"--tasks: the bundle has no task {task.name!r}; it has {', '.join(self.models)}")
-            model = self.models[task.name]
-            model.task = replace(model.task, column=task.column, where=task.where)
+            if task.name not in models:
+                raise InputError(f"--tasks: the bundle has no task {task.name!r}; it has {', '.join(models)}")
+            own = models[task.name].task
+            models[task.name] = replace(models[task.name], task=replace(own, column=task.column, where=task.where))
+        return replace(self, models=models)
 
     def predict(self, embeddings: Embeddings, *, compare: bool = False) -> dict[str, TaskOutput]:
         """Answer all tasks.

@@ -55,6 +55,7 @@ class Recipe:
         rounds: trees per output.
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
         gate: whether a recording-dependent gate may be tried.
+        closed_form: only heads that are solved, not trained: no trees and no feed-forward head.
     """
 
     name: str = "default"
@@ -64,6 +65,7 @@ class Recipe:
     rounds: int = 300
     lora_rank: int = 8
     gate: bool = True
+    closed_form: bool = False
 
     def heads(self, expert: ExpertInfo, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
         """The heads of one expert, each with the positions of its tasks.
@@ -83,13 +85,19 @@ class Recipe:
         if measured:
             chosen.append((Direct([expert.measurements[tasks[i].name] for i in measured]), measured))
         chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
-        if expert.tabular:
+        if expert.tabular and not self.closed_form:
             chosen.append((Trees(rounds=self.rounds), classes))
             chosen.append((FFN(lora_rank=self.lora_rank), everything))
         return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
 
 
-RECIPES = {"default": Recipe()}
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(),
+        Recipe("light", gate=False, closed_form=True),  # seconds instead of minutes, for a first look
+    )
+}
 
 
 def find_recipe(name: str) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 import enecg
 from enecg.cohort.split import subject_folds
 from enecg.embed.gather import Gathered
-from enecg.ensemble.fit import fit
+from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, learnable
 from enecg.ensemble.model import Ensemble, TaskOutput
 from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.errors import InputError
@@ -57,7 +58,7 @@ def train(
     progress: Report = lambda _: None,
 ) -> Ensemble:
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
-    targets = [data.cohort.target(task) for task in tasks]
+    targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS) for task in tasks]
     return fit(
         data.embeddings,
         targets,
@@ -65,7 +66,7 @@ def train(
         experts,
         recipe=recipe,
         seed=seed,
-        training=training_facts(data.cohort, targets),
+        training={**training_facts(data.cohort, targets), "skipped": len(data.skipped)},
         progress=progress,
     )
 
@@ -78,6 +79,7 @@ def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
         "recordings": len(cohort),
         "subjects": len(set(cohort.subjects)),
         "labelled": {target.task.name: int(target.known.sum()) for target in targets},
+        "problems": [problem for target in targets for problem in target.problems],
         "digest": digest,
         "subject_hashes": sorted(_hash_subjects(set(cohort.subjects), digest)),
         **versions(),
@@ -121,6 +123,26 @@ def _plain(name: object) -> str:
     return bare.removeprefix("cinc")
 
 
+def labels(ensemble: Ensemble, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
+    """The labels that a cohort has for the tasks of an ensemble.
+
+    Returns:
+        Task name -> labels, and a line for each task without any.
+
+    Raises:
+        InputError: no task has any.
+    """
+    targets, missing = {}, []
+    for task in ensemble.tasks:
+        try:
+            targets[task.name] = cohort.target(task)
+        except InputError as error:
+            missing.append(str(error))
+    if not targets:
+        raise InputError(f"nothing to evaluate: {missing[0]}")
+    return targets, missing
+
+
 def evaluate(
     ensemble: Ensemble, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
 ) -> Evaluation:
@@ -129,16 +151,9 @@ def evaluate(
     Raises:
         InputError: none of the bundle's tasks has a label in the cohort.
     """
+    targets, missing = labels(ensemble, data.cohort)
     progress("predicting")
     outputs = ensemble.predict(data.embeddings, compare=True)
-    targets, missing = {}, []
-    for task in ensemble.tasks:
-        try:
-            targets[task.name] = data.cohort.target(task)
-        except InputError as error:
-            missing.append(str(error))
-    if not targets:
-        raise InputError(f"nothing to evaluate: {missing[0]}")
     predictions = {name: TaskPredictions.of(outputs[name]) for name in targets}
     provenance = {
         "Trained on": f"{ensemble.training['recordings']} recordings of {ensemble.training['subjects']} subjects "
@@ -169,7 +184,8 @@ def crossval(
     Raises:
         InputError: too few subjects for the folds, or a task that cannot be fitted.
     """
-    targets = {task.name: data.cohort.target(task) for task in tasks}
+    fewest = math.ceil(FEWEST_OF_CLASS * folds / (folds - 1))  # so that a class is there in every training part
+    targets = {task.name: learnable(data.cohort.target(task), fewest) for task in tasks}
     subjects = data.cohort.subjects
     fold = subject_folds(subjects, folds, seed)
     parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
