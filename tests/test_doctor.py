@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,16 @@ def test_an_extra_that_is_not_there_is_no_fault(monkeypatch: pytest.MonkeyPatch)
     assert found["extra dicom"].ok is None
     assert found["extra dicom"].remedy == "pip install 'enecg[dicom]'"
     assert not {"extra dev", "extra all"} & set(found)
+
+
+def test_an_expert_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "card.json").write_text("{")
+    code = "from enecg.doctor import experts; (check,) = experts(); print(check.ok, check.detail)"
+    environment = {**os.environ, "ENECG_EXPERTS": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False") and "card.json" in done.stdout
+    assert len(done.stdout.splitlines()) == 1
 
 
 def test_a_torch_that_cannot_be_imported_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

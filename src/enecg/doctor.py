@@ -104,10 +104,15 @@ def torch() -> list[Check]:
 
 def experts() -> list[Check]:
     """Which experts can be used as things stand, one check each."""
+    from enecg.errors import EnecgError
     from enecg.experts.registry import SETS, entry, names
 
+    try:
+        known = names()
+    except EnecgError as error:
+        return [Check("experts", False, str(error), "mend or remove that expert; ENECG_EXPERTS names its folder")]
     found = []
-    for name in names():
+    for name in known:
         ready = entry(name).available()
         needed = name in SETS["offline"]
         ok = ready or (False if needed else None)
