@@ -11,7 +11,7 @@ from dipole import dipole, regular
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enecg.experts._beats import BEAT_INPUT, BEFORE, MOST, Beats, find_beats
+from enecg.experts._beats import BEAT_INPUT, BEFORE, MOST, Beats, find_beats, steady
 from enecg.experts.inputs import Batch, prepare
 from enecg.leads import STANDARD
 from enecg.readers import read
@@ -21,7 +21,7 @@ MARKED = ("i", "ii", "v2", "v5")
 
 
 def beats_of(recording: Recording) -> Beats:
-    return find_beats(prepare(recording, BEAT_INPUT))
+    return find_beats(steady(prepare(recording, BEAT_INPUT)))
 
 
 def found(recording: Recording) -> np.ndarray:

@@ -5,7 +5,7 @@ Everything here works on windows at 100 Hz, band-passed and scaled per lead, as 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,8 @@ _T_SHARE = 0.6
 _LAGS = np.arange(-3, 4)
 _BESIDE = 2  # samples that interpolation takes in on each side of an interval, besides the interval's own two
 _REACH = np.arange(-_HALF, _HALF + 1)
+_RINGING = 50  # samples at each end that a filter's ringing may fill
+_FLAT = 1e-8
 _CHANCE = 0.5  # "beats" that are no more alike than this are noise
 
 
@@ -56,8 +58,27 @@ class Beats:
     energy: np.ndarray
 
 
+def steady(batch: Batch) -> Batch:
+    """The batch with each lead in units of its standard deviation away from the ends.
+
+    A band-pass filter rings where a recording begins or ends within a QRS, and that may make up most of a lead's
+    deviation. Use `batch.once("steady", steady)` to share the result.
+    """
+    at, length = np.arange(batch.signal.shape[2]), batch.length[:, None]
+    margin = np.where(length >= 4 * _RINGING, _RINGING, 0)
+    inside = ((at >= margin) & (at < length - margin))[:, None]
+    count = np.maximum(inside.sum(2), 1)
+    mean = np.where(inside, batch.signal, 0).sum(2, dtype=np.float64) / count
+    square = np.square(np.where(inside, batch.signal - mean[..., None], 0)).sum(2) / count
+    unit = np.where(square > _FLAT, np.sqrt(square), 1).astype(np.float32)
+    return replace(batch, signal=batch.signal / unit[..., None], scale=batch.scale * unit, _memo={})
+
+
 def find_beats(batch: Batch) -> Beats:
-    """Find and align the beats of each window. Use `batch.once("beats", find_beats)` to share the result."""
+    """Find and align the beats of each window of a `steady` batch.
+
+    Use `batch.once("beats", find_beats)` to share the result.
+    """
     windows, leads, samples = batch.signal.shape
     out = Beats(
         at=np.full((windows, MOST), np.nan),

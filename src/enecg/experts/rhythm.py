@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from enecg.experts._amplitude import amplitude_columns
-from enecg.experts._beats import BEAT_INPUT, Beats, find_beats
+from enecg.experts._beats import BEAT_INPUT, Beats, find_beats, steady
 from enecg.experts._columns import Columns
 from enecg.experts._limb import limb_scale
 from enecg.experts._morphology import (
@@ -92,6 +92,7 @@ class Rhythm(Expert):
 
 def measure(batch: Batch) -> Columns:
     """All measurements of each window of a batch."""
+    batch = batch.once("steady", steady)
     beats: Beats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
     rr_ms = rr_columns(columns, beats)
