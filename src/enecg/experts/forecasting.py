@@ -53,8 +53,8 @@ def own_card(name: str, title: str, source: str, dim: int, parameters: int) -> C
     return Card(
         name=name,
         title=title,
-        source=f"{source}; pretrained by enecg to forecast recordings",
-        licence="as the recordings it was pretrained on",
+        source=f"{source}",
+        licence="not stated",
         dim=dim,
         parameters=parameters,
         input=INPUT,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from typing_extensions import override
 
 from enecg.errors import InputError
 from enecg.experts.nets.convolutional import WIDTHS, Encoder, pool
@@ -30,15 +32,29 @@ FEWEST: Final = 32  # windows; with fewer there is nothing to tell apart
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How an encoder is trained.
+class Plan:
+    """How any network is trained.
 
     Attributes:
         steps: optimiser steps.
-        batch: windows per step, each in two views.
-        crop: samples of a view.
+        batch: windows per step.
+        crop: samples that are looked at; shorter windows are left out.
         rate: highest learning rate (AdamW, warm-up over 15 % of the steps, then a cosine to zero).
         decay: weight decay.
+    """
+
+    steps: int = 1200
+    batch: int = 96
+    crop: int = 512
+    rate: float = 3e-3
+    decay: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Recipe(Plan):
+    """How an encoder is trained, beside its plan: each window of a batch is seen in two views.
+
+    Attributes:
         temperature: of the contrastive loss.
         contrast: weight of the contrastive loss beside the reconstruction.
         gain: standard deviation of the factor on each lead.
@@ -47,11 +63,6 @@ class Recipe:
         hide_lead: share of leads that are hidden.
     """
 
-    steps: int = 1000
-    batch: int = 96
-    crop: int = 512
-    rate: float = 3e-3
-    decay: float = 1e-2
     temperature: float = 0.1
     contrast: float = 0.5
     gain: float = 0.15
@@ -66,11 +77,12 @@ class Student(nn.Module):
     def __init__(self, leads: int) -> None:
         super().__init__()
         self.encoder = Encoder(leads)
-        self.project = nn.Sequential(nn.Linear(self.encoder.dim, 128), nn.ReLU(), nn.Linear(128, 64))
+        dim = self.encoder.dim
+        self.project = nn.Sequential(nn.BatchNorm1d(dim), nn.Linear(dim, 256), nn.ReLU(), nn.Linear(256, 128))
         self.fill = nn.Sequential(nn.Conv1d(WIDTHS[-1], 128, 3, padding=1), nn.ReLU(), nn.Conv1d(128, leads * PATCH, 1))
 
     def forward(self, views: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """`[view, lead, sample]` to its place on the sphere `[view, 64]` and the signal filled in, as `views`."""
+        """`[view, lead, sample]` to its place on the sphere `[view, 128]` and the signal filled in, as `views`."""
         count, leads, samples = views.shape
         hidden = self.encoder.hidden(views)
         whole = torch.full((count,), samples, device=views.device)
@@ -116,8 +128,8 @@ def objective(
     return loss
 
 
-class Run:
-    """A training run whose state can be saved and resumed.
+class Run(ABC):
+    """A training run whose state can be saved and resumed; a subclass says what is trained, and towards what.
 
     All that is drawn at random depends on the seed and the step alone: an interrupted run that is resumed takes the
     same steps as one that was not.
@@ -125,11 +137,11 @@ class Run:
     Args:
         signals: what is trained on.
         recipe: how.
-        seed: of weights, order and views.
+        seed: of weights, order and whatever else is drawn.
         device: where.
     """
 
-    def __init__(self, signals: Signals, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(self, signals: Signals, recipe: Plan, seed: int, device: torch.device) -> None:
         fit = np.flatnonzero(signals.length >= recipe.crop)
         if len(fit) < FEWEST:
             raise InputError(
@@ -138,9 +150,23 @@ class Run:
         self.signals, self.recipe, self.seed, self.device, self.rows = signals, recipe, seed, device, fit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.student = Student(signals.windows.shape[1]).to(device)
+            self.student = self.begin(signals.windows.shape[1]).to(device)
         self.optimiser = torch.optim.AdamW(self.student.parameters(), recipe.rate, weight_decay=recipe.decay)
         self.step = 0
+
+    @abstractmethod
+    def begin(self, leads: int) -> nn.Module:
+        """The network before training."""
+
+    @abstractmethod
+    def loss(self, windows: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        """The loss of a batch: a scalar.
+
+        Args:
+            windows: float16 `[window, lead, sample]`.
+            length: `[window]`; samples that are not padding, at least `recipe.crop`.
+            rng: for whatever is drawn.
+        """
 
     @property
     def key(self) -> str:
@@ -153,13 +179,10 @@ class Run:
         recipe, step = self.recipe, self.step
         rng = np.random.default_rng([self.seed, 1, step])
         rows = self._rows_of(step)
-        windows, length = self.signals.windows[rows], self.signals.length[rows]
-        pair = zip(views(windows, length, recipe, rng), views(windows, length, recipe, rng), strict=True)
-        seen, crop, visible = (torch.from_numpy(np.concatenate(both)).to(self.device) for both in pair)
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate * _schedule(step / recipe.steps)
         self.student.train()
-        loss = objective(self.student, seen, crop, visible, recipe)
+        loss = self.loss(self.signals.windows[rows], self.signals.length[rows], rng)
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.student.parameters(), 1.0)
@@ -197,6 +220,33 @@ class Run:
         self.student.load_state_dict(state["student"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
+
+
+class TwoViews(Run):
+    """The run that trains an encoder to recognise and to fill in.
+
+    Args:
+        signals: what is trained on.
+        recipe: how.
+        seed: of weights, order and views.
+        device: where.
+    """
+
+    student: Student
+
+    def __init__(self, signals: Signals, recipe: Recipe, seed: int, device: torch.device) -> None:
+        self.how = recipe
+        super().__init__(signals, recipe, seed, device)
+
+    @override
+    def begin(self, leads: int) -> Student:
+        return Student(leads)
+
+    @override
+    def loss(self, windows: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        pair = zip(views(windows, length, self.how, rng), views(windows, length, self.how, rng), strict=True)
+        seen, crop, visible = (torch.from_numpy(np.concatenate(both)).to(self.device) for both in pair)
+        return objective(self.student, seen, crop, visible, self.how)
 
 
 def _schedule(done: float) -> float:

@@ -20,7 +20,7 @@ from enecg.experts.network import pick_device
 from enecg.experts.registry import CARD_FILE
 from enecg.experts.tiny import INPUT, KIND, WEIGHTS_FILE
 from enecg.experts.weights import save_state, sha256_of, write_whole
-from enecg.pretrain.run import Recipe, Run
+from enecg.pretrain.run import Recipe, Run, TwoViews
 from enecg.pretrain.signals import Signals, gather
 
 EVERY: Final = 100  # steps between two saved states
@@ -65,16 +65,21 @@ def pretrain_tiny(
         raise InputError(f"{out}: holds an expert already; name another --out")
     work = out / "work"
     signals = source if isinstance(source, Signals) else gather(source, INPUT, work, progress)
-    run = Run(signals, Recipe(steps=steps), seed, pick_device(device))
-    run.resume(work / "checkpoint.pt")
-    with _shown(steps, progress) as tell:
-        while run.step < steps:
-            tell(run.step, run.advance())
-            if run.step % EVERY == 0:
-                run.save(work / "checkpoint.pt")
+    run = TwoViews(signals, Recipe(steps=steps), seed, pick_device(device))
+    train(run, work / "checkpoint.pt", progress)
     card = _write(run, out, Labels(name or out.resolve().name, licence, corpora, data_licence))
     shutil.rmtree(work, ignore_errors=True)
     return card
+
+
+def train(run: Run, checkpoint: Path, progress: bool) -> None:
+    """Take all steps of a run, from the state saved in `checkpoint` when there is one, saving it now and then."""
+    run.resume(checkpoint)
+    with _shown(run.recipe.steps, progress) as tell:
+        while run.step < run.recipe.steps:
+            tell(run.step, run.advance())
+            if run.step % EVERY == 0:
+                run.save(checkpoint)
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Labels:
     data_licence: str
 
 
-def _write(run: Run, out: Path, labels: Labels) -> dict[str, Any]:
+def _write(run: TwoViews, out: Path, labels: Labels) -> dict[str, Any]:
     """Write the weights, convolutions in half precision, and the card."""
     signals, file = run.signals, out / WEIGHTS_FILE
     origin = ", ".join(labels.corpora) or signals.name
@@ -108,10 +113,16 @@ def _write(run: Run, out: Path, labels: Labels) -> dict[str, Any]:
         notes=f"Pretrained without labels on {origin}{data_licence}: two views of a window are recognised among those "
         "of others, and what is hidden is filled in. Mean, deviation and maximum over time of every stage.",
     )
+    return write_card(run, out, KIND, card, labels.data_licence)
+
+
+def write_card(run: Run, out: Path, kind: str, card: Card, data_licence: str) -> dict[str, Any]:
+    """Write `card.json` of an expert whose weights are written, with the facts of its training; return its content."""
+    signals = run.signals
     facts = {
         "cohort": signals.name,
         "cohort_digest": signals.digest,
-        "data_licence": labels.data_licence,
+        "data_licence": data_licence,
         "recordings": signals.recordings,
         "skipped": signals.skipped,
         "windows": len(run.rows),
@@ -119,7 +130,7 @@ def _write(run: Run, out: Path, labels: Labels) -> dict[str, Any]:
         "recipe": asdict(run.recipe),
         "torch": torch.__version__,
     }
-    content = {"kind": KIND, "card": card.as_dict(), "pretraining": facts}
+    content = {"kind": kind, "card": card.as_dict(), "pretraining": facts}
     write_whole(out / CARD_FILE, (json.dumps(content, indent=2) + "\n").encode())
     return content
 

@@ -34,6 +34,8 @@ class DLinear(nn.Module):
         self.shape = shape
         self.Linear_Seasonal = nn.Linear(shape.samples, shape.ahead)
         self.Linear_Trend = nn.Linear(shape.samples, shape.ahead)
+        for layer in (self.Linear_Seasonal, self.Linear_Trend):
+            nn.init.constant_(layer.weight, 1 / shape.samples)  # the mean, where the authors' training starts
 
     def forecast(self, signal: torch.Tensor) -> torch.Tensor:
         """What follows: signals `[window, lead, sample]` to `[window, lead, ahead]`."""
