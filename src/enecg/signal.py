@@ -57,6 +57,36 @@ def bandpass(signal: np.ndarray, rate: float, low: float, high: float, order: in
     return np.asarray(sosfiltfilt(sos, signal, axis=-1, padlen=pad), dtype=np.float32)
 
 
+def notch(signal: np.ndarray, rate: float, frequency: float, quality: float = 30.0) -> np.ndarray:
+    """Zero-phase band-stop of the width `frequency / quality` along the last axis; nothing at half the rate or above.
+
+    Args:
+        signal: `[..., sample]`.
+        rate: Hz.
+        frequency: Hz, such as that of the mains.
+        quality: frequency over width.
+    """
+    from scipy.signal import filtfilt, iirnotch
+
+    if frequency >= rate / 2:
+        return np.asarray(signal, dtype=np.float32)
+    pad = min(9, signal.shape[-1] - 1)
+    return np.asarray(filtfilt(*iirnotch(frequency, quality, rate), signal, axis=-1, padlen=pad), dtype=np.float32)
+
+
+def running_median(signal: np.ndarray, count: int) -> np.ndarray:
+    """Median of the `count` samples around each one along the last axis; zeros stand in beyond the ends.
+
+    Args:
+        signal: `[..., sample]`.
+        count: odd.
+    """
+    from scipy.ndimage import median_filter
+
+    rows = signal.reshape(-1, signal.shape[-1])  # one by one: scipy has a fast way in one dimension only
+    return np.stack([median_filter(row, count, mode="constant") for row in rows]).reshape(signal.shape)
+
+
 def resample(signal: np.ndarray, rate: float, new_rate: float, method: Resampler = "polyphase") -> np.ndarray:
     """Resample along the last axis from `rate` to `new_rate` Hz; the result has `round(n * new_rate / rate)` samples.
 

@@ -31,6 +31,8 @@ class InputSpec:
         missing: what a lead that is not there becomes: zeros, or a refusal of the recording.
         band: (low, high) Hz of the zero-phase Butterworth band-pass, or None.
         order: its order.
+        notch: Hz of a narrow band-stop (quality 30) before the band-pass, or None.
+        baseline: seconds of a running median that is taken off after the band-pass, or None.
         scaling: see `enecg.signal.scale`.
         eps: added to the divisor of the scaling.
         ddof: 0 for population, 1 for sample standard deviation.
@@ -47,6 +49,8 @@ class InputSpec:
     missing: Literal["zero", "error"] = "zero"
     band: tuple[float, float] | None = None
     order: int = 4
+    notch: float | None = None
+    baseline: float | None = None
     scaling: dsp.Scaling = "lead_zscore"
     eps: float = 1e-6
     ddof: int = 0
@@ -152,8 +156,8 @@ def prepare(recording: Recording, spec: InputSpec) -> Batch:
     rate, divisor = recording.rate, np.ones(len(spec.leads), np.float32)
     length = min(round(signal.shape[-1] * spec.rate / rate), spec.samples)
     for step in spec.steps:
-        if step == "filter" and spec.band is not None and not _skips_filter(recording, spec):
-            signal = dsp.bandpass(signal, rate, *spec.band, spec.order)
+        if step == "filter":
+            signal = _filter(signal, rate, recording, spec)
         elif step == "resample":
             signal, rate = dsp.resample(signal, rate, spec.rate, spec.resampler), spec.rate
         elif step == "window":
@@ -170,6 +174,17 @@ def prepare(recording: Recording, spec: InputSpec) -> Batch:
     if recording.amplitude != "mV":
         in_mv = np.full_like(in_mv, np.nan)
     return Batch(np.ascontiguousarray(signal), np.tile(present, (count, 1)), in_mv, np.full(count, length), spec.rate)
+
+
+def _filter(signal: np.ndarray, rate: float, recording: Recording, spec: InputSpec) -> np.ndarray:
+    """Notch, band-pass and running median, as far as the spec has them."""
+    if spec.notch is not None:
+        signal = dsp.notch(signal, rate, spec.notch)
+    if spec.band is not None and not _skips_filter(recording, spec):
+        signal = dsp.bandpass(signal, rate, *spec.band, spec.order)
+    if spec.baseline is not None:
+        signal = signal - dsp.running_median(signal, 2 * round(spec.baseline * rate / 2) + 1)
+    return signal
 
 
 def _cut(signal: np.ndarray, rate: float, spec: InputSpec) -> np.ndarray:
