@@ -180,7 +180,7 @@ class Run(ABC):
         rng = np.random.default_rng([self.seed, 1, step])
         rows = self._rows_of(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate * _schedule(step / recipe.steps)
+            group["lr"] = recipe.rate * schedule(step / recipe.steps)
         self.student.train()
         loss = self.loss(self.signals.windows[rows], self.signals.length[rows], rng)
         self.optimiser.zero_grad()
@@ -233,10 +233,7 @@ class TwoViews(Run):
     """
 
     student: Student
-
-    def __init__(self, signals: Signals, recipe: Recipe, seed: int, device: torch.device) -> None:
-        self.how = recipe
-        super().__init__(signals, recipe, seed, device)
+    recipe: Recipe
 
     @override
     def begin(self, leads: int) -> Student:
@@ -244,12 +241,12 @@ class TwoViews(Run):
 
     @override
     def loss(self, windows: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        pair = zip(views(windows, length, self.how, rng), views(windows, length, self.how, rng), strict=True)
+        pair = zip(views(windows, length, self.recipe, rng), views(windows, length, self.recipe, rng), strict=True)
         seen, crop, visible = (torch.from_numpy(np.concatenate(both)).to(self.device) for both in pair)
-        return objective(self.student, seen, crop, visible, self.how)
+        return objective(self.student, seen, crop, visible, self.recipe)
 
 
-def _schedule(done: float) -> float:
+def schedule(done: float) -> float:
     """Share of the highest learning rate: up over the first 15 % of the run, then down to zero."""
     warm = 0.15
     return 0.5 * (1 - cos(pi * done / warm)) if done < warm else 0.5 * (1 + cos(pi * (done - warm) / (1 - warm)))

@@ -18,7 +18,7 @@ from enecg.errors import InputError
 from enecg.experts.base import Card, Weights
 from enecg.experts.network import pick_device
 from enecg.experts.registry import CARD_FILE
-from enecg.experts.tiny import INPUT, KIND, WEIGHTS_FILE
+from enecg.experts.tiny import COST_MS, INPUT, KIND, WEIGHTS_FILE
 from enecg.experts.weights import save_state, sha256_of, write_whole
 from enecg.pretrain.run import Recipe, Run, TwoViews
 from enecg.pretrain.signals import Signals, gather
@@ -110,6 +110,7 @@ def _write(run: TwoViews, out: Path, labels: Labels) -> dict[str, Any]:
         input=INPUT,
         corpora=labels.corpora,
         weights=Weights(file=WEIGHTS_FILE, sha256=sha256_of(file), bytes=file.stat().st_size),
+        cost_ms=COST_MS,
         notes=f"Pretrained without labels on {origin}{data_licence}: two views of a window are recognised among those "
         "of others, and what is hidden is filled in. Mean, deviation and maximum over time of every stage.",
     )
