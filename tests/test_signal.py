@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enecg.signal import bandpass, fill_gaps, resample, scale, windows
+from enecg.signal import bandpass, fill_gaps, fir_bandpass, resample, scale, windows
 
 RATES = st.sampled_from([50.0, 99.9, 100.0, 128.0, 240.0, 250.0, 257.3, 300.0, 333.33, 360.0, 500.0, 977.0, 1000.0])
 
@@ -57,6 +57,22 @@ class TestBandpass:
     @pytest.mark.parametrize("count", [1, 2, 10])
     def test_short(self, count: int) -> None:
         assert bandpass(np.ones((2, count), np.float32), 500, 0.5, 40).shape == (2, count)
+
+
+class TestFirBandpass:
+    @pytest.mark.parametrize("rate", [100.0, 257.3, 500.0])
+    def test_keeps_the_middle_and_removes_the_mean_and_the_top(self, rate: float) -> None:
+        wave = sine(10, rate)
+        middle = slice(len(wave) // 4, -len(wave) // 4)
+        kept = fir_bandpass(wave, rate, 0.05, 47)[middle]
+        assert np.std(kept) == pytest.approx(np.std(wave[middle]), rel=0.1)
+        assert np.corrcoef(kept, wave[middle])[0, 1] > 0.999  # in phase
+        if rate > 100:
+            assert np.std(fir_bandpass(sine(65, rate), rate, 0.05, 47)[middle]) < 0.02
+
+    def test_without_an_upper_edge_and_short(self) -> None:
+        assert np.std(fir_bandpass(sine(10, 90), 90, 0.05, 47)) > 0.5
+        assert fir_bandpass(np.ones((2, 5), np.float32), 500, 0.05, 47).shape == (2, 5)
 
 
 class TestResample:

@@ -57,6 +57,25 @@ def bandpass(signal: np.ndarray, rate: float, low: float, high: float, order: in
     return np.asarray(sosfiltfilt(sos, signal, axis=-1, padlen=pad), dtype=np.float32)
 
 
+def fir_bandpass(signal: np.ndarray, rate: float, low: float, high: float, seconds: float = 0.3) -> np.ndarray:
+    """Zero-phase band-pass of `seconds` of Hamming-weighted taps, forwards and backwards, along the last axis.
+
+    Args:
+        signal: `[..., sample]`.
+        rate: Hz.
+        low: lower edge in Hz, above 0. Far below `1 / seconds` it takes off little more than the mean.
+        high: upper edge in Hz; at or above half the rate for none.
+        seconds: length of the filter.
+    """
+    from scipy.signal import filtfilt, firwin
+
+    taps = int(seconds * rate) | 1  # odd
+    edges = (low, high) if high < rate / 2 else low
+    pad = min(3 * taps, signal.shape[-1] - 1)
+    weights = firwin(taps, edges, pass_zero=False, fs=rate)
+    return np.asarray(filtfilt(weights, 1.0, signal, axis=-1, padlen=pad), dtype=np.float32)
+
+
 def notch(signal: np.ndarray, rate: float, frequency: float, quality: float = 30.0) -> np.ndarray:
     """Zero-phase band-stop of the width `frequency / quality` along the last axis; nothing at half the rate or above.
 

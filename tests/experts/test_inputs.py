@@ -188,7 +188,8 @@ class TestSpec:
         changes: dict[str, object] = {
             "rate": 250.0, "seconds": 5.0, "hop_seconds": 5.0, "max_windows": 3, "leads": ("II",), "missing": "error",
             "band": (0.5, 40.0), "order": 2, "scaling": "none", "eps": 1e-3, "ddof": 1, "resampler": "fft",
-            "steps": ("resample", "filter", "window", "scale"), "amplitude": "mV",
+            "steps": ("resample", "filter", "window", "scale"), "amplitude": "mV", "notch": 50.0, "baseline": 0.4,
+            "design": "fir",
         }  # fmt: skip
         assert changes.keys() == InputSpec.__dataclass_fields__.keys()
         keys = {InputSpec(**{name: value}).key for name, value in changes.items()}  # type: ignore[arg-type]

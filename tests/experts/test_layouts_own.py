@@ -13,7 +13,7 @@ import torch
 from toys import TOYS, Toy
 
 from enecg.errors import WeightsError
-from enecg.experts.weights import load_state, save_state
+from enecg.experts.weights import fold_weight_norm, load_state, save_state
 
 GOLDEN = Path(__file__).parent / "golden_own.json"
 
@@ -30,7 +30,7 @@ def embed(module: torch.nn.Module, signal: torch.Tensor) -> torch.Tensor:
 def test_reads_the_official_layout_whole(toy: Toy) -> None:
     published = toy.published
     with torch.device("meta"):
-        module = published.build(drawn.on_meta(drawn.layout(published.layout)), published.config)
+        module = published.build(fold_weight_norm(drawn.on_meta(drawn.layout(published.layout))), published.config)
     assert sum(parameter.numel() for parameter in module.parameters()) == published.card.parameters
 
 

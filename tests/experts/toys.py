@@ -10,7 +10,9 @@ import drawn
 import numpy as np
 import torch
 
+from enecg.experts.hubert_ecg import FIXED
 from enecg.experts.published import Published, find
+from enecg.experts.weights import fold_weight_norm
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Toy:
         return drawn.draw(drawn.shrunk(drawn.layout(self.published.layout), self.sizes, self.drop))
 
     def build(self, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-        return self.published.build(dict(state), self.config)
+        return self.published.build(fold_weight_norm(state), self.config)
 
     def signal(self, count: int = 3) -> torch.Tensor:
         """Wandering signals `[window, lead, sample]`, by seed 1."""
@@ -62,6 +64,10 @@ _TEMPO = {
     "dim": 48,
 }
 _TIMESNET = {"samples": 40, "width": 4, "hidden": 6, "layers": 1, "periods": 2, "kernels": 3}
+_HUBERT = {
+    **FIXED, "conv_dim": [32] * 5, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "intermediate_size": 64,
+}  # fmt: skip
 
 TOYS = (
     Toy("st-mem", {768: 16, 2304: 48, 3072: 64, 75: 5, 32: 8}, _VIT, (12, 30), 16, "block1.attn.fn.to_qkv.weight"),
@@ -72,5 +78,7 @@ TOYS = (
     Toy("tempo-forecast", **_TEMPO, needed="out_layer_season.weight"),
     Toy("timesnet-enecg", {16: 4, 32: 6, 500: 40, 501: 41}, _TIMESNET, (12, 40), 48, "predict_linear.weight",
         drop=r"kernels\.[3-5]|model\.[12]"),
+    Toy("hubert-ecg-small", {512: 32, 2048: 64, 32: 2, 256: 8, 500: 5}, _HUBERT, (12, 200), 32,
+        "feature_projection.projection.weight"),
     Toy("dlinear-enecg", {500: 40}, {"samples": 40, "average": 81}, (12, 40), 12, "Linear_Trend.weight"),
 )  # fmt: skip

@@ -29,8 +29,9 @@ class InputSpec:
         max_windows: of a long recording, at most this many windows from its start.
         leads: lead names in the order of the rows.
         missing: what a lead that is not there becomes: zeros, or a refusal of the recording.
-        band: (low, high) Hz of the zero-phase Butterworth band-pass, or None.
-        order: its order.
+        band: (low, high) Hz of the zero-phase band-pass, or None.
+        design: of the band-pass; see `enecg.signal.bandpass` and `enecg.signal.fir_bandpass`.
+        order: of a Butterworth band-pass.
         notch: Hz of a narrow band-stop (quality 30) before the band-pass, or None.
         baseline: seconds of a running median that is taken off after the band-pass, or None.
         scaling: see `enecg.signal.scale`.
@@ -48,6 +49,7 @@ class InputSpec:
     leads: tuple[str, ...] = STANDARD
     missing: Literal["zero", "error"] = "zero"
     band: tuple[float, float] | None = None
+    design: Literal["butterworth", "fir"] = "butterworth"
     order: int = 4
     notch: float | None = None
     baseline: float | None = None
@@ -181,7 +183,10 @@ def _filter(signal: np.ndarray, rate: float, recording: Recording, spec: InputSp
     if spec.notch is not None:
         signal = dsp.notch(signal, rate, spec.notch)
     if spec.band is not None and not _skips_filter(recording, spec):
-        signal = dsp.bandpass(signal, rate, *spec.band, spec.order)
+        if spec.design == "fir":
+            signal = dsp.fir_bandpass(signal, rate, *spec.band)
+        else:
+            signal = dsp.bandpass(signal, rate, *spec.band, spec.order)
     if spec.baseline is not None:
         signal = signal - dsp.running_median(signal, 2 * round(spec.baseline * rate / 2) + 1)
     return signal

@@ -39,7 +39,7 @@ _KINDS: dict[str, Callable[[Path], Expert]] = {}
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = (
     "rhythm", "beat", "rocket", "tiny", "openecg",
-    "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "stmem",
+    "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "hubert_ecg", "stmem",
 )  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {
