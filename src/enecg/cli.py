@@ -2,42 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from enecg import NOTICE, __version__
 from enecg.errors import EnecgError, InputError
 
 if TYPE_CHECKING:
-    from enecg.embed.gather import Gathered
-    from enecg.embed.store import Store
     from enecg.evaluate.run import Evaluation
-    from enecg.experts.base import Expert
-
-app = typer.Typer(
-    name="enecg", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help=f"Ensembles of frozen ECG experts with small trained heads. {NOTICE}",
-)  # fmt: skip
-experts_app = typer.Typer(no_args_is_help=True, help="The frozen experts: list them, show their cards.")
-app.add_typer(experts_app, name="experts")
-
-Manifest = Annotated[Path, typer.Argument(help="CSV or Parquet table, one row a recording.", show_default=False)]
-Bundle = Annotated[Path, typer.Argument(help="Folder that `enecg fit --out` wrote.", show_default=False)]
-Tasks = Annotated[str, typer.Option(help="age, sex, rr_interval, potassium, arrhythmia; NAME=COLUMN; NAME:KIND.")]
-Experts = Annotated[str, typer.Option(help="Names or sets, separated by commas.")]
-Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, such as 'strat_fold <= 8'.")]
-StoreDir = Annotated[Path | None, typer.Option("--store", help="Embedding store; by default in the user's cache.")]
-Seed = Annotated[int, typer.Option(help="Of everything random.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.")]
-HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a report for people.")]
-MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Replicates = Annotated[int, typer.Option(help="Bootstrap resamples of the subjects.", min=1)]
 
 
 def _say(line: str) -> None:
@@ -45,44 +20,54 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _progress(quiet: bool) -> Any:
-    return (lambda _: None) if quiet else (lambda line: _say(f"  {line}"))
+class _Commands(TyperGroup):
+    """What the user can mend is one line on standard error and an exit code, not a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EnecgError as error:
+            _say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            _say("interrupted; what is in the store is kept, run again to go on")
+            raise typer.Exit(130) from None
+        except OSError as error:
+            if error.filename is None:  # not about a file: a pipe that was closed, or a bug
+                raise
+            _say(f"error: {error.filename}: {error.strerror}")
+            raise typer.Exit(InputError.exit_code) from None
 
 
-def _store(path: Path | None) -> Store:
-    from enecg.embed.store import Store
-    from enecg.experts.weights import cache_folder
-
-    return Store(path or cache_folder() / "store")
-
-
-def _create(names: str | list[str]) -> list[Expert]:
-    from enecg.experts import registry
-
-    return [registry.create(name) for name in registry.resolve(names)]
+def _make_room(path: Path | None) -> Path | None:
+    """Make the folder of a file to be written: a place that cannot be written is told before the work, not after."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
-def _gather(manifest: Path, where: str | None, experts: list[Expert], store: Path | None, quiet: bool) -> Gathered:
-    from enecg.cohort.manifest import Cohort
-    from enecg.embed.gather import gather
+app = typer.Typer(
+    name="enecg", cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help=f"Ensembles of frozen ECG experts with small trained heads. {NOTICE}",
+)  # fmt: skip
+experts_app = typer.Typer(no_args_is_help=True, help="The frozen experts: list them, show their cards.")
+app.add_typer(experts_app, name="experts")
 
-    found = gather(Cohort.load(manifest, where), experts, _store(store), progress=not quiet)
-    _tell_skipped([(each.record, each.reason) for each in found.skipped])
-    return found
-
-
-def _tell_skipped(skipped: list[tuple[str, str]], shown: int = 10) -> None:
-    for record, reason in skipped[:shown]:
-        _say(f"skipped {record}: {reason}")
-    if len(skipped) > shown:
-        _say(f"skipped {len(skipped) - shown} more; --json lists them all")
-
-
-def _tell_problems(problems: list[str], shown: int = 5) -> None:
-    for problem in problems[:shown]:
-        _say(f"label taken as missing: {problem}")
-    if len(problems) > shown:
-        _say(f"{len(problems) - shown} more labels taken as missing")
+_FILE: dict[str, Any] = {"dir_okay": False, "writable": True, "callback": _make_room}
+Manifest = Annotated[Path, typer.Argument(help="CSV or Parquet table, one row a recording.", show_default=False)]
+Bundle = Annotated[Path, typer.Argument(help="Folder that `enecg fit --out` wrote.", show_default=False)]
+Tasks = Annotated[str, typer.Option(help="age, sex, rr_interval, potassium, arrhythmia; NAME=COLUMN; NAME:KIND.")]
+Experts = Annotated[str, typer.Option(help="Names, sets or folders, separated by commas.")]
+Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, such as 'strat_fold <= 8'.")]
+Recipe = Annotated[str, typer.Option(help="How heads and weights are made: default, or light for a first look.")]
+StoreDir = Annotated[Path | None, typer.Option("--store", help="Embedding store; by default in the user's cache.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
+HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a report for people.", **_FILE)]
+MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.", **_FILE)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Replicates = Annotated[int, typer.Option(help="Bootstrap resamples of the subjects.", min=1)]
 
 
 @app.callback(invoke_without_command=True)
@@ -95,14 +80,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for recordings, bundle and report.")] = Path("demo"),
-    subjects: Annotated[int, typer.Option(help="Generated subjects.", min=60)] = 500,
+    subjects: Annotated[int, typer.Option(help="Generated subjects.", min=150)] = 500,
+    experts: Experts = "offline",
+    recipe: Recipe = "default",
     seed: Seed = 0,
 ) -> None:
     """Everything once, offline: generate ECGs, fit, evaluate on held-out subjects, predict a real ECG, report."""
     from enecg.demo import run
 
-    report = run(out, subjects=subjects, seed=seed, say=typer.echo)
+    report = run(out, subjects=subjects, experts=experts, recipe=recipe, seed=seed, say=typer.echo)
     typer.echo(f"report: {report}")
+
+
+def _card(name: str) -> dict[str, Any]:
+    from enecg.experts import registry
+
+    entry = registry.entry(name)
+    return {**entry.card().as_dict(), "available": entry.available()}
 
 
 @experts_app.command("list")
@@ -111,11 +105,11 @@ def experts_list(as_json: AsJson = False) -> None:
     from enecg import show
     from enecg.experts import registry
 
-    rows = [{**e.card().as_dict(), "available": e.available()} for e in map(registry.entry, registry.names())]
+    cards = [_card(name) for name in registry.names()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=1, default=str))
+        show.write_json(cards)
     else:
-        show.experts(rows, registry.SETS)
+        show.experts(cards, registry.SETS)
 
 
 @experts_app.command("show")
@@ -124,12 +118,10 @@ def experts_show(
 ) -> None:
     """The card of one expert."""
     from enecg import show
-    from enecg.experts import registry
 
-    entry = registry.entry(name)
-    card = {**entry.card().as_dict(), "available": entry.available()}
+    card = _card(name)
     if as_json:
-        typer.echo(json.dumps(card, indent=1, default=str))
+        show.write_json(card)
     else:
         show.card(card)
 
@@ -140,19 +132,21 @@ def embed(
     store: Annotated[Path, typer.Option(help="Embedding store.", show_default=False)],
     experts: Experts = "offline",
     where: Where = None,
+    json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Run frozen experts over recordings and keep what they say; what is there already is not computed again."""
-    from enecg.cohort.manifest import Cohort
-    from enecg.embed import pipeline
+    from enecg import api, show
 
-    cohort = Cohort.load(manifest, where)
-    report = pipeline.embed(cohort, _create(experts), _store(store), progress=not quiet)
-    _tell_skipped([(each.record, each.reason) for each in report.skipped])
+    report = api.embed(manifest, experts, store, where=where, progress=not quiet, say=_say)
+    if json_file:
+        skipped = [{"record": each.record, "reason": each.reason} for each in report.skipped]
+        counts = {"n_recordings": report.n, "computed": report.computed, "reused": report.reused}
+        show.write_json({**counts, "skipped": skipped}, json_file)
     told = f"{report.computed} computed, {report.reused} in the store before, {len(report.skipped)} skipped"
     typer.echo(f"{report.n} recordings: {told}")
-    if len(report.skipped) == report.n:
-        raise InputError(f"{cohort.name}: none of {report.n} recordings could be embedded")
+    if not report.computed + report.reused:
+        raise InputError(f"{manifest}: none of {report.n} recordings could be embedded; the reasons are above")
 
 
 @app.command()
@@ -162,45 +156,22 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the bundle.", show_default=False)],
     experts: Experts = "offline",
     where: Where = None,
-    recipe: Annotated[str, typer.Option(help="How heads and weights are made.")] = "default",
+    recipe: Recipe = "default",
     store: StoreDir = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Train heads, weights and gate on a cohort, and save them as a bundle."""
-    from enecg import show
-    from enecg.ensemble import bundle
-    from enecg.ensemble.recipe import ExpertInfo, find_recipe
-    from enecg.evaluate.run import overlaps, train
-    from enecg.tasks import parse_tasks
+    from enecg import api, show
+    from enecg.ensemble.bundle import check_place
 
-    wanted, found = parse_tasks(tasks), _create(experts)
-    chosen = find_recipe(recipe)
-    data = _gather(manifest, where, found, store, quiet)
-    _tell_problems([problem for task in wanted for problem in data.cohort.target(task).problems])
-    infos = [ExpertInfo.of(expert) for expert in found]
-    for line in overlaps(data.cohort, infos):
-        _say(f"note: {line}")
-    ensemble = train(data, wanted, infos, recipe=chosen, seed=seed, progress=_progress(quiet))
-    ensemble.training["skipped"] = len(data.skipped)
-    digest = bundle.save(ensemble, out)
-    show.weights(ensemble)
-    typer.echo(f"bundle: {out} ({digest[:12]}); {len(data.cohort)} recordings, {len(data.skipped)} skipped. {NOTICE}")
-
-
-def _write(evaluation: Evaluation, title: str, note: str, to: tuple[Path | None, Path | None, Path | None]) -> None:
-    from enecg import show
-    from enecg.evaluate.report import write_html, write_markdown
-
-    json_file, html_file, markdown_file = to
-    document = evaluation.document
-    if json_file:
-        json_file.write_text(json.dumps(document, indent=1, ensure_ascii=False), "utf-8")
-    if html_file:
-        write_html(document, html_file, title=title, kind_note=note, figures=evaluation.figures())
-    if markdown_file:
-        markdown_file.write_text(write_markdown(document), "utf-8")
-    show.results(document)
+    check_place(out)
+    bundle = api.fit(
+        manifest, tasks, experts, store, where=where, recipe=recipe, seed=seed, progress=not quiet, say=_say
+    )
+    digest = bundle.save(out)
+    show.weights(bundle.ensemble)
+    typer.echo(f"bundle: {out} ({digest[:12]}); {show.trained_on(bundle.ensemble)}. {NOTICE}")
 
 
 @app.command()
@@ -218,24 +189,14 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Evaluate a bundle on a cohort, with intervals, every expert alone, and baselines."""
-    from enecg.ensemble import bundle as bundles
-    from enecg.ensemble.recipe import ExpertInfo
-    from enecg.evaluate import run
+    from enecg import api
 
-    ensemble, _ = bundles.load(bundle)
-    if tasks:
-        ensemble.rename(tasks)
-    found = _create([info.name for info in ensemble.experts])
-    ensemble.check([ExpertInfo.of(expert) for expert in found])
-    data = _gather(manifest, where, found, store, quiet)
-    evaluation = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_progress(quiet))
-    _tell_problems([problem for target in evaluation.targets.values() for problem in target.problems])
-    shared = evaluation.document["leakage"]["shared_subjects"]
-    if shared:
-        _say(f"warning: {shared} subjects were in the training part too; these results are too good")
-    _write(
-        evaluation, f"Evaluation on {manifest.name}", "One bundle on one cohort.", (json_file, html_file, markdown_file)
-    )
+    found = api.evaluate(
+        bundle, manifest, store,
+        where=where, tasks=tasks, replicates=replicates, seed=seed, progress=not quiet, say=_say,
+    )  # fmt: skip
+    title = f"Evaluation on {manifest.name}"
+    _write(found, title, "One bundle on one cohort.", json_file, html_file, markdown_file)
 
 
 @app.command()
@@ -245,7 +206,7 @@ def crossval(
     experts: Experts = "offline",
     folds: Annotated[int, typer.Option(help="Folds, by subject.", min=2)] = 5,
     where: Where = None,
-    recipe: Annotated[str, typer.Option(help="How heads and weights are made.")] = "default",
+    recipe: Recipe = "default",
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
     markdown_file: MarkdownFile = None,
@@ -255,20 +216,29 @@ def crossval(
     quiet: Quiet = False,
 ) -> None:
     """Cross-validate by subject: everything is fitted anew in each fold."""
-    from enecg.ensemble.recipe import ExpertInfo, find_recipe
-    from enecg.evaluate import run
-    from enecg.tasks import parse_tasks
+    from enecg import api
 
-    wanted, found = parse_tasks(tasks), _create(experts)
-    chosen = find_recipe(recipe)
-    data = _gather(manifest, where, found, store, quiet)
-    evaluation = run.crossval(
-        data, wanted, [ExpertInfo.of(expert) for expert in found],
-        folds=folds, recipe=chosen, replicates=replicates, seed=seed, progress=_progress(quiet),
+    found = api.crossval(
+        manifest, tasks, experts, store,
+        folds=folds, where=where, recipe=recipe, replicates=replicates, seed=seed, progress=not quiet, say=_say,
     )  # fmt: skip
-    _tell_problems([problem for target in evaluation.targets.values() for problem in target.problems])
     note = f"{folds}-fold cross-validation by subject."
-    _write(evaluation, f"Cross-validation on {manifest.name}", note, (json_file, html_file, markdown_file))
+    _write(found, f"Cross-validation on {manifest.name}", note, json_file, html_file, markdown_file)
+
+
+def _write(
+    found: Evaluation, title: str, note: str, json_file: Path | None, html_file: Path | None, markdown_file: Path | None
+) -> None:
+    from enecg import show
+    from enecg.evaluate.report import write_html, write_markdown
+
+    if json_file:
+        show.write_json(found.document, json_file)
+    if html_file:
+        write_html(found.document, html_file, title=title, kind_note=note, figures=found.figures())
+    if markdown_file:
+        markdown_file.write_text(write_markdown(found.document), "utf-8")
+    show.results(found.document)
 
 
 @app.command()
@@ -276,24 +246,21 @@ def predict(
     bundle: Bundle,
     files: Annotated[list[Path], typer.Argument(help="Recordings.", show_default=False)],
     format: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet.", **_FILE)] = None,
+    rate: Annotated[float | None, typer.Option(help="Hz, for files that do not state it.")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, for files that do not state it.")] = None,
 ) -> None:
     """Answer all tasks of a bundle for recordings."""
     from enecg import show
-    from enecg.ensemble import bundle as bundles
-    from enecg.ensemble.answer import predict_files
-    from enecg.ensemble.recipe import ExpertInfo
 
-    if format not in show.PREDICTION_FORMATS:
-        raise InputError(f"--format {format}: choose one of {', '.join(show.PREDICTION_FORMATS)}")
-    if format == "parquet" and out is None:
-        raise InputError("--format parquet: say where with --out FILE")
-    ensemble, digest = bundles.load(bundle)
-    found = _create([info.name for info in ensemble.experts])
-    ensemble.check([ExpertInfo.of(expert) for expert in found])
-    document = predict_files(ensemble, digest, found, files)
+    show.check_format(format, out)
+
+    from enecg import api
+
+    document = api.predict(bundle, files, rate=rate, unit=unit)
     show.predictions(document, format, out)
-    _tell_skipped([(each["record"], each["reason"]) for each in document["skipped"]])
+    for each in document["skipped"]:
+        _say(f"skipped {each['record']}: {each['reason']}")
     if not any(each["usable"] for each in document["predictions"]):
         raise InputError(f"none of {len(files)} files could be interpreted; the reasons are above")
 
@@ -309,9 +276,9 @@ def pretrain(
 ) -> None:
     """Train a small expert of one's own on recordings without labels; use it as --experts FOLDER."""
     from enecg.cohort.manifest import Cohort
-    from enecg.experts.pretrain import pretrain_tiny
+    from enecg.pretrain.tiny import pretrain_tiny
 
-    options = {} if steps is None else {"steps": steps}
+    options: dict[str, Any] = {} if steps is None else {"steps": steps}
     pretrain_tiny(Cohort.load(manifest, where), out, seed=seed, progress=not quiet, **options)
     typer.echo(f"expert: {out}; use it as --experts {out}")
 
@@ -324,7 +291,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     found = checks()
     if as_json:
-        typer.echo(json.dumps([vars(check) for check in found], indent=1, default=str))
+        show.write_json([vars(check) for check in found])
     else:
         show.checks(found)
     if any(check.ok is False for check in found):
@@ -332,12 +299,5 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """Run a command; what the user can mend is one line on standard error and its exit code, not a traceback."""
-    try:
-        app()
-    except EnecgError as error:
-        _say(f"error: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _say("interrupted; what is in the store is kept, run again to go on")
-        sys.exit(130)
+    """The program `enecg`."""
+    app()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,28 +11,44 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from enecg import NOTICE
+from enecg.errors import InputError
 
 if TYPE_CHECKING:
     from enecg.doctor import Check
     from enecg.ensemble.model import Ensemble
 
-PREDICTION_FORMATS: Final = ("table", "json", "csv", "parquet")
+FORMATS: Final = ("table", "json", "csv", "parquet")
+WIDTH: Final = 140  # of tables in a pipe, which has none of its own
 
 
-def _console() -> Console:
-    # A pipe has no width: tables must not be cut to 80 columns for a file.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+def _print(*parts: Text | Table | str) -> None:
+    """Print without reading markup: names of files and of classes may hold brackets."""
+    console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
+    console.print(*parts)
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(title=Text(title), title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(Text(column), overflow="fold")
     for row in rows:
-        table.add_row(*(str(cell) for cell in row))
-    _console().print(table)
+        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+    _print(table)
+
+
+def write_json(document: object, out: Path | None = None) -> None:
+    """Plain JSON values, to a file or to standard output."""
+    _put(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", out)
+
+
+def _put(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+    else:
+        out.write_text(text, "utf-8")
 
 
 def experts(cards: Sequence[Mapping[str, Any]], sets: Mapping[str, Sequence[str]]) -> None:
@@ -48,7 +65,7 @@ def experts(cards: Sequence[Mapping[str, Any]], sets: Mapping[str, Sequence[str]
     columns = ("name", "leads", "Hz", "dim", "parameters", "licence", "ms/recording", "weights")
     _table("Experts", columns, map(row, cards))
     for name, members in sets.items():
-        _console().print(f"set {name}: {', '.join(members)}")
+        _print(f"set {name}: {', '.join(members)}")
 
 
 def card(facts: Mapping[str, Any]) -> None:
@@ -59,7 +76,7 @@ def card(facts: Mapping[str, Any]) -> None:
 
 def checks(found: Sequence[Check]) -> None:
     """What `doctor` found."""
-    words = {True: "ok", False: "[bold red]mend[/]", None: "note"}
+    words = {True: Text("ok"), False: Text("mend", style="bold red"), None: Text("note")}
     _table("enecg doctor", ("", "check", "found", "remedy"), [(words[c.ok], c.name, c.detail, c.remedy) for c in found])
 
 
@@ -74,11 +91,16 @@ def weights(ensemble: Ensemble) -> None:
     _table("Weight of each expert", ("task", "labelled", *names, "gate"), rows)
 
 
+def _number(value: float) -> str:
+    """Four significant digits, and never an exponent for a large number."""
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
 def _interval(estimate: Mapping[str, float | None]) -> str:
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value is None:
         return "–"
-    return f"{value:.4g}" if low is None else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+    return _number(value) if low is None or high is None else f"{_number(value)} [{_number(low)}, {_number(high)}]"
 
 
 def results(document: Mapping[str, Any]) -> None:
@@ -101,34 +123,44 @@ def results(document: Mapping[str, Any]) -> None:
     _table(f"{document['n_recordings']} recordings of {document['n_subjects']} subjects", columns, rows)
     generated = " GENERATED ECGs: says nothing about patients." if document["cohort"].get("generated") else ""
     skipped = len(document["skipped"])
-    _console().print(f"skipped: {skipped}; subjects shared with the training part: {shared}.{generated} {NOTICE}")
+    _print(f"skipped: {skipped}; subjects shared with the training part: {shared}.{generated} {NOTICE}")
+
+
+def check_format(format: str, out: Path | None) -> None:
+    """Raise `InputError` when predictions cannot be shown in that form, or not there."""
+    if format not in FORMATS:
+        raise InputError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    if format == "parquet" and out is None:
+        raise InputError("--format parquet: say where with --out FILE")
+    if format == "table" and out is not None:
+        raise InputError(f"--out {out}: a table is for the screen; add --format json, csv or parquet")
 
 
 def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> None:
-    """Predictions in one of `PREDICTION_FORMATS`, to a file or to standard output."""
+    """Predictions in one of `FORMATS`, to a file or to standard output."""
     if format == "json":
-        _put(json.dumps(document, indent=1, ensure_ascii=False) + "\n", out)
+        write_json(document, out)
     elif format == "table":
         _prediction_table(document)
     else:
         import pandas as pd
 
-        frame = pd.DataFrame([_flat(entry, document["bundle"]) for entry in document["predictions"]])
+        frame = pd.DataFrame(_rows(document))
         if format == "csv":
             _put(frame.to_csv(index=False), out)
         else:
             frame.to_parquet(out, index=False)
 
 
-def _put(text: str, out: Path | None) -> None:
-    if out is None:
-        sys.stdout.write(text)
-    else:
-        out.write_text(text, "utf-8")
+def _rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row for each recording that was asked about; every number under a name of its own."""
+    shared = {"bundle": document["bundle"], "notice": document["notice"]}
+    rows = [{**_flat(entry), **shared} for entry in document["predictions"]]
+    rows += [{"record": s["record"], "usable": False, "quality": s["reason"], **shared} for s in document["skipped"]]
+    return rows
 
 
-def _flat(entry: Mapping[str, Any], bundle: str) -> dict[str, Any]:
-    """One row of a table: every number of an entry under a name of its own."""
+def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
     row = {
         "record": entry["record"],
         "usable": entry["usable"],
@@ -141,7 +173,7 @@ def _flat(entry: Mapping[str, Any], bundle: str) -> dict[str, Any]:
                 row[task if key == "value" else f"{task}_{key}"] = ";".join(found) if isinstance(found, list) else found
         row |= {f"{task}_p_{name}": p for name, p in answer.get("probabilities", {}).items()}
         row |= {f"{task}_weight_{name}": weight for name, weight in answer["weights"].items()}
-    return {**row, "bundle": bundle, "notice": NOTICE}
+    return row
 
 
 def _prediction_table(document: Mapping[str, Any]) -> None:
@@ -153,21 +185,36 @@ def _prediction_table(document: Mapping[str, Any]) -> None:
         findings = "; ".join(finding["text"] for finding in entry["quality"]) or "nothing found"
         if entry["usable"]:
             _table(entry["record"], ("task", "answer", "trusted most"), rows)
-            _console().print(f"quality: {findings}")
+            _print(f"quality: {findings}")
         else:
-            _console().print(f"{entry['record']}: [bold]not interpreted[/]: {findings}")
-    _console().print(f"[bold]{document['notice']}[/]")
+            _print(Text.assemble(f"{entry['record']}: ", ("not interpreted", "bold"), f": {findings}"))
+    _print(Text(document["notice"], style="bold"))
 
 
 def _said(answer: Mapping[str, Any]) -> str:
     if answer["kind"] == "regression":
-        if answer["value"] is None:
-            return "no answer"
-        interval = f" (90 % {answer['low']:.0f} to {answer['high']:.0f})" if answer.get("low") is not None else ""
-        return f"{answer['value']:.0f} {answer['unit']}{interval}"
+        return _measured(answer)
     decision = answer["decision"]
     if decision is None:
         return "no answer"
     top = sorted(answer["probabilities"].items(), key=lambda kv: -kv[1])[:3]
     chosen = ", ".join(decision) or "none" if isinstance(decision, list) else decision
     return f"{chosen} ({', '.join(f'{name} {p:.2f}' for name, p in top)})"
+
+
+def _measured(answer: Mapping[str, Any]) -> str:
+    """A value to the last digit that its interval leaves a meaning, such as `61 years (90 % 49 to 74)`."""
+    value, low, high = (answer.get(key) for key in ("value", "low", "high"))
+    if value is None:
+        return "no answer"
+    if low is None or high is None:
+        return f"{_number(value)} {answer['unit']}".rstrip()
+    digits = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 0
+    value_with_unit = f"{value:.{digits}f} {answer['unit']}".rstrip()
+    return f"{value_with_unit} (90 % {low:.{digits}f} to {high:.{digits}f})"
+
+
+def trained_on(ensemble: Ensemble) -> str:
+    """How much an ensemble was trained on, in words."""
+    told = ensemble.training
+    return f"{told['recordings']} recordings of {told['subjects']} subjects, {told['skipped']} skipped"

@@ -22,8 +22,8 @@ class Gathered:
     """Recordings that all experts have seen, with what they saw.
 
     Attributes:
-        cohort: those recordings only.
-        embeddings: expert name -> float32 `[recording, dim]`, in the cohort's order.
+        cohort: those recordings only, sorted by name: no result depends on the order of a manifest's rows.
+        embeddings: expert name -> float32 `[recording, dim]`, in the same order.
         skipped: the others, with reasons.
     """
 
@@ -45,6 +45,7 @@ def gather(
     Raises:
         InputError: no recording of the cohort can be used.
     """
+    cohort = cohort.take(np.argsort(cohort.records, kind="stable"))
     report = embed(cohort, experts, store, progress=progress, workers=workers)
     lost = {each.record for each in report.skipped}
     kept = np.flatnonzero([record not in lost for record in cohort.records])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def predict_files(
     held: list[Recording] = []
     for one in recordings:
         try:
-            held.append(one if isinstance(one, Recording) else read(one, rate=rate, unit=unit))
+            held.append(one if isinstance(one, Recording) else _read(one, rate, unit))
         except InputError as error:
             skipped.append({"record": str(one), "reason": str(error)})
         if len(held) == group:
@@ -58,6 +59,11 @@ def predict_files(
     if held:
         predictions += answers(ensemble, experts, held)
     return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
+
+
+def _read(path: str | Path, rate: float | None, unit: str | None) -> Recording:
+    """A recording that goes by the name that the caller has for it, not by its header's."""
+    return replace(read(path, rate=rate, unit=unit), source=str(path))
 
 
 def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:

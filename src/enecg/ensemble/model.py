@@ -13,7 +13,7 @@ from enecg.ensemble.gate import Gate, Verdict
 from enecg.ensemble.heads.base import FittedHead
 from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
-from enecg.tasks import Task, parse_tasks
+from enecg.tasks import Task
 
 Embeddings = Mapping[str, np.ndarray]  # expert name -> float32 [recording, dim]; a row of NaN: the expert was silent
 
@@ -158,14 +158,14 @@ class Ensemble:
                     f"of enecg and the weights that the bundle names"
                 )
 
-    def renamed(self, spec: str | Iterable[str]) -> Ensemble:
-        """The same, with labels of tasks read from other columns, as `parse_tasks` says; classes stay as trained.
+    def renamed(self, tasks: Iterable[Task]) -> Ensemble:
+        """The same, with the labels of `tasks` read from their columns; classes stay as they were trained.
 
         Raises:
             InputError: a task that the ensemble does not have.
         """
         models = dict(self.models)
-        for task in parse_tasks(spec):
+        for task in tasks:
             if task.name not in models:
                 raise InputError(f"--tasks: the bundle has no task {task.name!r}; it has {', '.join(models)}")
             own = models[task.name].task

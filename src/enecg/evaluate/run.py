@@ -6,7 +6,7 @@ import hashlib
 import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +37,13 @@ class Evaluation:
         document: the JSON of `evaluate` and `crossval`.
         targets: task name -> labels.
         predictions: task name -> what was said.
+        left_out: a line for each task without labels, or class with too few.
     """
 
     document: dict[str, Any]
     targets: dict[str, Target] = field(default_factory=dict)
     predictions: dict[str, TaskPredictions] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
     def figures(self) -> dict[str, TaskFigures]:
         """The data behind the charts of a report."""
@@ -58,7 +60,8 @@ def train(
     progress: Report = lambda _: None,
 ) -> Ensemble:
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
-    targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS) for task in tasks]
+    targets, left_out = _targets(data.cohort, tasks, FEWEST_OF_CLASS)
+    facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
     return fit(
         data.embeddings,
         targets,
@@ -66,9 +69,19 @@ def train(
         experts,
         recipe=recipe,
         seed=seed,
-        training={**training_facts(data.cohort, targets), "skipped": len(data.skipped)},
+        training=facts,
         progress=progress,
     )
+
+
+def _targets(cohort: Cohort, tasks: Sequence[Task], fewest: int) -> tuple[list[Target], list[str]]:
+    """The labels of the classes that can be learned, and a line for each class that is left out."""
+    targets, left_out = [], []
+    for task in tasks:
+        whole = cohort.target(task)
+        targets.append(learnable(whole, fewest))
+        left_out += targets[-1].problems[len(whole.problems) :]
+    return targets, left_out
 
 
 def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
@@ -79,7 +92,6 @@ def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
         "recordings": len(cohort),
         "subjects": len(set(cohort.subjects)),
         "labelled": {target.task.name: int(target.known.sum()) for target in targets},
-        "problems": [problem for target in targets for problem in target.problems],
         "digest": digest,
         "subject_hashes": sorted(_hash_subjects(set(cohort.subjects), digest)),
         **versions(),
@@ -165,7 +177,8 @@ def evaluate(
         **_notes(data.cohort, ensemble.experts, targets.values()),
     }
     shared = shared_with_training(ensemble, data.cohort)
-    return _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
+    found = _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
+    return replace(found, left_out=missing)
 
 
 def crossval(
@@ -185,7 +198,8 @@ def crossval(
         InputError: too few subjects for the folds, or a task that cannot be fitted.
     """
     fewest = math.ceil(FEWEST_OF_CLASS * folds / (folds - 1))  # so that a class is there in every training part
-    targets = {task.name: learnable(data.cohort.target(task), fewest) for task in tasks}
+    learned, left_out = _targets(data.cohort, tasks, fewest)
+    targets = {target.task.name: target for target in learned}
     subjects = data.cohort.subjects
     fold = subject_folds(subjects, folds, seed)
     parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
@@ -208,9 +222,10 @@ def crossval(
         "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in experts),
         "Recipe": (recipe or Recipe()).name,
         "Cohort digest": data.cohort.digest()[:12],
+        "Left out": "; ".join(left_out) or "nothing",
         **_notes(data.cohort, experts, targets.values()),
     }
-    return _scored(data, targets, predictions, [], provenance, replicates, seed, progress)
+    return replace(_scored(data, targets, predictions, [], provenance, replicates, seed, progress), left_out=left_out)
 
 
 def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutput]]]) -> TaskPredictions:

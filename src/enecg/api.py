@@ -1,0 +1,331 @@
+"""The verbs in Python; the commands of the same names call them, and `enecg` exports them.
+
+```
+import enecg
+bundle = enecg.fit("manifest.csv", "age,sex", where="fold <= 8")
+bundle.save("my-bundle")
+enecg.evaluate(bundle, "manifest.csv", where="fold == 9").document["tasks"]["age"]["ensemble"]["mae"]
+enecg.predict("my-bundle", "ecg.dcm")["predictions"][0]["tasks"]["age"]
+```
+
+Arguments that several of them take:
+
+- `manifest`: path of a CSV or Parquet manifest or of a known data set's folder, or a `Cohort`.
+- `where`: row filter over the manifest's columns, such as `"strat_fold <= 8"`.
+- `tasks`: `"age,sex"` or a list of such; see `enecg.tasks.parse_tasks`.
+- `experts`: `"offline"`, `"rhythm,beat"` or a list of names, sets and folders.
+- `store`: folder of the embedding store; by default in the user's cache.
+- `progress`: a progress bar on standard error, and lines for each step to `say`.
+- `say`: called with a line about whatever was skipped, could not be read or should be known; by default nobody is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from enecg.cohort.manifest import Cohort
+from enecg.embed import pipeline
+from enecg.embed.gather import Gathered, gather
+from enecg.embed.pipeline import EmbedReport, Skipped
+from enecg.embed.store import Store
+from enecg.ensemble import bundle as bundles
+from enecg.ensemble.answer import predict_files
+from enecg.ensemble.model import Ensemble
+from enecg.ensemble.recipe import ExpertInfo, find_recipe
+from enecg.errors import InputError
+from enecg.evaluate import run
+from enecg.evaluate.run import Evaluation
+from enecg.experts import registry
+from enecg.experts.base import Expert
+from enecg.experts.weights import cache_folder
+from enecg.recording import Recording
+from enecg.tasks import Target, parse_tasks
+
+Say = Callable[[str], object]
+SHOWN: Final = 10  # lines of a kind that are said; the rest is counted
+
+
+def _nobody(line: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass
+class Bundle:
+    """An ensemble with its experts, ready to answer: from `fit` or `load`, for `evaluate` and `predict`.
+
+    Attributes:
+        ensemble: heads, weights, gate and calibration of every task.
+        experts: whose embeddings it takes.
+        digest: the saved bundle's hash, which predictions carry; None until it is saved.
+        skipped: recordings that could not be used for training, with reasons; empty when it was loaded.
+    """
+
+    ensemble: Ensemble
+    experts: list[Expert]
+    digest: str | None = None
+    skipped: Sequence[Skipped] = ()
+
+    def save(self, folder: str | Path) -> str:
+        """Write it as a folder, and return its hash; an older bundle there is replaced.
+
+        Raises:
+            InputError: the folder exists and is not a bundle.
+        """
+        self.digest = bundles.save(self.ensemble, Path(folder))
+        return self.digest
+
+
+def load(folder: str | Path) -> Bundle:
+    """Load a bundle from its folder, with the experts that it was trained on.
+
+    Raises:
+        InputError: no bundle, another format, a changed file, or an expert that is missing or another one.
+    """
+    ensemble, digest = bundles.load(Path(folder))
+    known = registry.names()
+    for info in ensemble.experts:
+        if info.name not in known:
+            raise InputError(
+                f"{folder}: needs the expert {info.name!r}, which is not known here; "
+                f"set ENECG_EXPERTS to the folder that holds the expert's own folder"
+            )
+    experts = _create([info.name for info in ensemble.experts])
+    ensemble.check([ExpertInfo.of(expert) for expert in experts])
+    return Bundle(ensemble, experts, digest)
+
+
+def embed(
+    manifest: str | Path | Cohort,
+    experts: str | Sequence[str] = "offline",
+    store: str | Path | None = None,
+    *,
+    where: str | None = None,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> EmbedReport:
+    """Run frozen experts over recordings and keep their embeddings; what the store has is not computed again.
+
+    Returns:
+        How many were computed, found in the store, and skipped for which reasons.
+
+    Raises:
+        InputError: the manifest, a name or the store is wrong.
+    """
+    cohort = _cohort(manifest, where)
+    report = pipeline.embed(cohort, _create(experts), _store(store), progress=progress)
+    _tell_skipped(report.skipped, say)
+    return report
+
+
+def fit(
+    manifest: str | Path | Cohort,
+    tasks: str | Iterable[str],
+    experts: str | Sequence[str] = "offline",
+    store: str | Path | None = None,
+    *,
+    where: str | None = None,
+    recipe: str = "default",
+    seed: int = 0,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> Bundle:
+    """Train heads, weights and gate on a cohort; what the store lacks is embedded first.
+
+    Args:
+        manifest: the training part, with `where`.
+        tasks: what to predict.
+        experts: whose embeddings it learns from.
+        store: of the embeddings.
+        where: row filter.
+        recipe: how heads and weights are made; `enecg.ensemble.recipe.RECIPES` has the names.
+        seed: of everything random.
+        progress: show it.
+        say: told what was skipped and what should be known.
+
+    Raises:
+        InputError: the manifest, a label or a name is wrong, or there are too few labels.
+    """
+    chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
+    cohort = _cohort(manifest, where)
+    _tell_problems([cohort.target(task) for task in wanted], say)
+    infos = [ExpertInfo.of(expert) for expert in found]
+    data = _gather(cohort, found, infos, store, progress, say)
+    ensemble = run.train(data, wanted, infos, recipe=chosen, seed=seed, progress=_steps(progress, say))
+    _tell("note: ", ensemble.training["left_out"], say)
+    return Bundle(ensemble, found, skipped=data.skipped)
+
+
+def evaluate(
+    bundle: Bundle | str | Path,
+    manifest: str | Path | Cohort,
+    store: str | Path | None = None,
+    *,
+    where: str | None = None,
+    tasks: str | Iterable[str] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> Evaluation:
+    """Evaluate a bundle on a cohort, with intervals, every expert alone, and baselines.
+
+    Args:
+        bundle: from `fit` or `load`, or its folder.
+        manifest: the test part, with `where`.
+        store: of the embeddings.
+        where: row filter.
+        tasks: other columns for some of the bundle's tasks, such as `"age=age_years"`.
+        replicates: bootstrap resamples of the subjects.
+        seed: of the resamples.
+        progress: show it.
+        say: told what was skipped or left out, and when subjects were in the training part too.
+
+    Returns:
+        The results; `document` is the JSON of `enecg evaluate --json`.
+
+    Raises:
+        InputError: the bundle or manifest is wrong, or none of the bundle's tasks has a label there.
+    """
+    loaded, cohort = bundle if isinstance(bundle, Bundle) else load(bundle), _cohort(manifest, where)
+    named = [] if tasks is None else parse_tasks(tasks)
+    ensemble = loaded.ensemble.renamed(named)
+    for task in named:
+        cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
+    _tell_problems(run.labels(ensemble, cohort)[0].values(), say)
+    data = _gather(cohort, loaded.experts, ensemble.experts, store, progress, say)
+    found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
+    _tell("left out: ", found.left_out, say)
+    shared = found.document["leakage"]["shared_subjects"]
+    if shared:
+        say(f"warning: {shared} subjects were in the training part too; these results are too good")
+    return found
+
+
+def crossval(
+    manifest: str | Path | Cohort,
+    tasks: str | Iterable[str],
+    experts: str | Sequence[str] = "offline",
+    store: str | Path | None = None,
+    *,
+    folds: int = 5,
+    where: str | None = None,
+    recipe: str = "default",
+    replicates: int = 1000,
+    seed: int = 0,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> Evaluation:
+    """Cross-validate by subject: everything is fitted anew in each fold, and all answers are scored together.
+
+    Args:
+        manifest: the cohort, with `where`.
+        tasks: what to predict.
+        experts: whose embeddings it learns from.
+        store: of the embeddings.
+        folds: how many; no subject is in two.
+        where: row filter.
+        recipe: as for `fit`.
+        replicates: bootstrap resamples of the subjects.
+        seed: of the folds, the fits and the resamples.
+        progress: show it.
+        say: told what was skipped and what should be known.
+
+    Returns:
+        The results; `document` is the JSON of `enecg crossval --json`.
+
+    Raises:
+        InputError: as for `fit`, or fewer subjects than folds.
+    """
+    chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
+    cohort = _cohort(manifest, where)
+    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
+    _tell_problems([cohort.target(task) for task in wanted], say)
+    infos = [ExpertInfo.of(expert) for expert in found]
+    data = _gather(cohort, found, infos, store, progress, say)
+    evaluation = run.crossval(
+        data, wanted, infos,
+        folds=folds, recipe=chosen, replicates=replicates, seed=seed, progress=_steps(progress, say),
+    )  # fmt: skip
+    _tell("note: ", evaluation.left_out, say)
+    return evaluation
+
+
+def predict(
+    bundle: Bundle | str | Path,
+    recordings: str | Path | Recording | Iterable[str | Path | Recording],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+) -> dict[str, Any]:
+    """Answer all tasks of a bundle for recordings.
+
+    Args:
+        bundle: from `fit` or `load`, or its folder.
+        recordings: files, or what `enecg.read` gives; one or several.
+        rate: Hz, for files that do not state it.
+        unit: mV, uV, V or unitless, for files that do not state it.
+
+    Returns:
+        The JSON of `enecg predict --format json`: `predictions`, `skipped`, `bundle` (its hash) and `notice`. A file
+        that cannot be read is under `skipped` with the reason; a recording that must not be interpreted has
+        `usable` false and no answers.
+
+    Raises:
+        InputError: the bundle is wrong.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
+    several = [recordings] if isinstance(recordings, str | Path | Recording) else recordings
+    return predict_files(loaded.ensemble, loaded.digest, loaded.experts, several, rate=rate, unit=unit)
+
+
+def _create(names: str | Sequence[str]) -> list[Expert]:
+    return [registry.create(name) for name in registry.resolve(names)]
+
+
+def _cohort(manifest: str | Path | Cohort, where: str | None) -> Cohort:
+    if not isinstance(manifest, Cohort):
+        return Cohort.load(manifest, where)
+    return Cohort.from_table(manifest.table, manifest.root, manifest.name, where)
+
+
+def _store(folder: str | Path | None) -> Store:
+    return Store(cache_folder() / "store" if folder is None else folder)
+
+
+def _gather(
+    cohort: Cohort,
+    experts: Sequence[Expert],
+    infos: Sequence[ExpertInfo],
+    store: str | Path | None,
+    progress: bool,
+    say: Say,
+) -> Gathered:
+    data = gather(cohort, experts, _store(store), progress=progress)
+    _tell_skipped(data.skipped, say)
+    _tell("note: ", run.overlaps(data.cohort, infos), say)
+    return data
+
+
+def _steps(progress: bool, say: Say) -> Callable[[str], None]:
+    def told(line: str) -> None:
+        say(f"  {line}")
+
+    return told if progress else _nobody
+
+
+def _tell_skipped(skipped: Sequence[Skipped], say: Say) -> None:
+    _tell("skipped ", [f"{each.record}: {each.reason}" for each in skipped], say)
+
+
+def _tell_problems(targets: Iterable[Target], say: Say) -> None:
+    _tell("label taken as missing: ", [problem for target in targets for problem in target.problems], say)
+
+
+def _tell(kind: str, lines: Sequence[str], say: Say) -> None:
+    for line in lines[:SHOWN]:
+        say(f"{kind}{line}")
+    if len(lines) > SHOWN:
+        say(f"{kind}{len(lines) - SHOWN} more")
