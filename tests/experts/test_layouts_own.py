@@ -10,14 +10,22 @@ import drawn
 import numpy as np
 import pytest
 import torch
+from _pytest.mark.structures import ParameterSet
 from toys import TOYS, Toy
 
 from enecg.errors import WeightsError
+from enecg.experts.published import installed
 from enecg.experts.weights import fold_weight_norm, load_state, save_state
 
 GOLDEN = Path(__file__).parent / "golden_own.json"
 
-each = pytest.mark.parametrize("toy", TOYS, ids=lambda toy: toy.name)
+
+def marked(toy: Toy) -> ParameterSet:
+    missing = not installed(toy.published)
+    return pytest.param(toy, id=toy.name, marks=pytest.mark.skipif(missing, reason="its package is not installed"))
+
+
+each = pytest.mark.parametrize("toy", [marked(toy) for toy in TOYS])
 
 
 def embed(module: torch.nn.Module, signal: torch.Tensor) -> torch.Tensor:

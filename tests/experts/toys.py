@@ -10,6 +10,7 @@ import drawn
 import numpy as np
 import torch
 
+from enecg.experts.chronos import BOLT, CHRONOS2
 from enecg.experts.hubert_ecg import FIXED
 from enecg.experts.published import Published, find
 from enecg.experts.weights import fold_weight_norm
@@ -69,6 +70,8 @@ _HUBERT = {
     "intermediate_size": 64,
 }  # fmt: skip
 
+_CHRONOS = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+
 TOYS = (
     Toy("st-mem", {768: 16, 2304: 48, 3072: 64, 75: 5, 32: 8}, _VIT, (12, 30), 16, "block1.attn.fn.to_qkv.weight"),
     Toy("ecg-jepa", {768: 16, 2304: 48, 3072: 64, 50: 5, 400: 48}, _VIT, (8, 30), 16, "W_P.weight"),
@@ -80,5 +83,11 @@ TOYS = (
         drop=r"kernels\.[3-5]|model\.[12]"),
     Toy("hubert-ecg-small", {512: 32, 2048: 64, 32: 2, 256: 8, 500: 5}, _HUBERT, (12, 200), 32,
         "feature_projection.projection.weight"),
+    Toy("mantis", {}, {}, (12, 512), 3072, "tokgen_unit.convs.0.conv.weight", drop="never"),
+    Toy("mantis-v2", {}, {}, (12, 512), 6144, "tokgen_unit.convs.0.conv.weight", drop="never"),
+    Toy("chronos-2", {768: 32, 3072: 64}, {**CHRONOS2, **_CHRONOS}, (12, 100), 32, "shared.weight",
+        drop=r"block\.([2-9]|1\d)\."),
+    Toy("chronos-bolt-tiny", {256: 32, 1024: 64}, {**BOLT["tiny"], **_CHRONOS, "num_decoder_layers": 2}, (12, 100),
+        384, "input_patch_embedding.output_layer.weight", drop=r"block\.[23]\."),
     Toy("dlinear-enecg", {500: 40}, {"samples": 40, "average": 81}, (12, 40), 12, "Linear_Trend.weight"),
 )  # fmt: skip

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from typing_extensions import override
 
-from enecg.errors import InputError, WeightsError
+from enecg.errors import WeightsError
 from enecg.experts.base import Card
 from enecg.experts.inputs import Batch
 from enecg.experts.network import NetworkExpert
@@ -48,6 +49,7 @@ class Published:
         config: the configuration that the authors' file holds, as far as `build` reads it; for generated weights.
         version: raised whenever the same input would give other numbers.
         chunk: windows at a time.
+        package: the optional package that `build` imports, if any.
     """
 
     card: Card
@@ -59,6 +61,7 @@ class Published:
     config: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
     chunk: int = 8
+    package: str = ""
 
 
 class PublishedExpert(NetworkExpert):
@@ -69,18 +72,24 @@ class PublishedExpert(NetworkExpert):
         folder: where its files lie.
         device: where to compute; a GPU when there is one by default.
         precision: of the arithmetic. bfloat16 is faster where the hardware has it, and makes other embeddings.
+        cache: where converted weights are kept; the user's cache by default.
 
     Raises:
         WeightsError: the weights are missing, changed, need code to run, or are of another layout.
     """
 
     def __init__(
-        self, published: Published, folder: Path, device: str | None = None, precision: Precision = "float32"
+        self,
+        published: Published,
+        folder: Path,
+        device: str | None = None,
+        precision: Precision = "float32",
+        cache: Path | None = None,
     ) -> None:
         self.published = published
         self.precision = precision
         self.chunk = published.chunk  # type: ignore[misc]
-        state, config, self.sha256 = read(published, folder)
+        state, config, self.sha256 = read(published, folder, cache)
         super().__init__(published.card, published.build(state, config), device)
 
     @override
@@ -109,9 +118,14 @@ def publish(published: Published) -> None:
             name,
             card=lambda: published.card,
             create=lambda: load(published),
-            available=lambda: locate(published.card) is not None,
+            available=lambda: installed(published) and locate(published.card) is not None,
         )
     )
+
+
+def installed(published: Published) -> bool:
+    """Whether the optional package is there that the model needs, found without importing it; True if it needs none."""
+    return not published.package or find_spec(published.package) is not None
 
 
 def find(name: str) -> Published | None:
@@ -123,15 +137,19 @@ def find(name: str) -> Published | None:
 
 def load(published: Published, device: str | None = None, precision: Precision = "float32") -> PublishedExpert:
     """The expert with the weights that lie on this machine (`WeightsError` says how to fetch them when none do)."""
-    card = published.card
+    return PublishedExpert(published, here(published.card), device, precision)
+
+
+def here(card: Card) -> Path:
+    """The folder with an expert's files; `WeightsError` says how to fetch them when they are nowhere."""
     folder = locate(card)
     if folder is None:
-        accept = f" --accept-licence {card.licence}" if must_accept(card) else ""
+        accept = f" --accept-licence '{card.licence}'" if must_accept(card) else ""
         raise WeightsError(
             f"{card.name}: its weights ({card.weights.file}) are not here: run  enecg experts fetch {card.name}{accept}"
             "  (for a machine without network add --to DIR elsewhere, carry DIR over and set ENECG_EXPERTS=DIR)"
         )
-    return PublishedExpert(published, folder, device, precision)
+    return folder
 
 
 def must_accept(card: Card) -> bool:
@@ -172,7 +190,7 @@ def expected(card: Card, folder: Path) -> str | None:
     return card.weights.sha256 or recorded(folder).get(card.weights.file)
 
 
-def read(published: Published, folder: Path) -> tuple[State, dict[str, Any], str]:
+def read(published: Published, folder: Path, cache: Path | None = None) -> tuple[State, dict[str, Any], str]:
     """Tensors and configuration of a published file, checked.
 
     A torch file is converted once, and read from the copy in the cache from then on.
@@ -194,10 +212,8 @@ def read(published: Published, folder: Path) -> tuple[State, dict[str, Any], str
         raise WeightsError(f"{path}: has {size:,} bytes, not {weights.bytes:,}; delete it and fetch it again")
     if wanted is not None and found != wanted:
         raise WeightsError(f"{path}: sha256 is {found[:12]}…, not {wanted[:12]}…; delete it and fetch it again")
-    cache = None if is_safetensors(path) else cache_folder()
-    state = load_state(
-        path, sha256=found if cache else None, inside=published.inside, strip=published.strip, cache=cache
-    )
+    kept = None if is_safetensors(path) else cache or cache_folder()
+    state = load_state(path, sha256=found if kept else None, inside=published.inside, strip=published.strip, cache=kept)
     config: dict[str, Any] = {}
     if weights.config:
         config = _side_car(folder / weights.config, recorded(folder).get(weights.config))
@@ -236,30 +252,4 @@ def require_equal(name: str, config: Mapping[str, Any], wanted: Mapping[str, Any
     if faults:
         raise WeightsError(
             f"{name}: the configuration contradicts the weights: {', '.join(faults)}; is it stale, or another model's?"
-        )
-
-
-def overlaps(cards: Sequence[Card], corpora: Sequence[str]) -> list[str]:
-    """One line for each expert that has seen a corpus in its pretraining, for a warning or a report.
-
-    Args:
-        cards: of the experts.
-        corpora: names of the data sets that a cohort comes from, such as `"PTB-XL"`.
-    """
-    lines = []
-    for card in cards:
-        for corpus in dict.fromkeys(corpora):
-            if corpus in card.label_corpora:
-                lines.append(f"{card.name} was trained with labels of {corpus}: results on it are not a test")
-            elif corpus in card.corpora:
-                lines.append(f"{card.name} has seen signals of {corpus} without labels: results on it flatter it")
-    return lines
-
-
-def check_licence(card: Card, accepted: str | None) -> None:
-    """Raise `InputError` unless a licence that restricts is accepted by its name."""
-    if must_accept(card) and (accepted or "").casefold() != card.licence.casefold():
-        raise InputError(
-            f"{card.name}: licence {card.licence} ({card.licence_class}); read it at {card.source}, "
-            f"then accept it with  --accept-licence '{card.licence}'"
         )

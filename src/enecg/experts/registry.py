@@ -39,7 +39,9 @@ _KINDS: dict[str, Callable[[Path], Expert]] = {}
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = (
     "rhythm", "beat", "rocket", "tiny", "openecg",
+    "ecgfounder", "clef", "ecgfm", "moment",
     "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "hubert_ecg", "stmem",
+    "mantis", "chronos",
 )  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {

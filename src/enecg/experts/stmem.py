@@ -65,4 +65,4 @@ def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any]) -> torch.
     return module
 
 
-publish(Published(CARD, build, "ST-MEM-base", chunk=4))
+publish(Published(CARD, build, "ST-MEM-base", inside="model", chunk=4))
