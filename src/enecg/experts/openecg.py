@@ -37,6 +37,7 @@ CARD: Final = Card(
         sha256="4caf710737c4b9024b5b2b79b897af04c13f82f4f8e5f29b7dc4c8309e487a58",
         bytes=4_926_283,
     ),
+    cost_ms=170.0,
     notes="Trained on single leads with labels of waves, beats and rhythm, among them those of PTB-XL and LUDB: "
     "results on these are not a test. It sees the order of the samples only (ranks), never the amplitude. "
     "The numbers of an absent lead are unknown (NaN).",
