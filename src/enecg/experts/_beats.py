@@ -106,24 +106,28 @@ def _fill(out: Beats, row: int, present: np.ndarray, signal: np.ndarray) -> None
     if len(at) == 0:
         return
     out.at[row, : len(at)], out.count[row], out.alike[row, 0, : len(at)] = at, len(at), alike
-    beats, first = cut_beats(signal, at)
-    if len(first) == 0:
+    beats, whole = cut_beats(signal, at)
+    count = len(whole)
+    if count == 0:
         return
-    middle = np.sort(beats, axis=1)
-    trim = (len(first) + 1) // 4
-    typical = middle[:, trim : len(first) - trim].mean(1)
-    out.typical[row, present], out.whole[row] = typical, len(first)
+    trim = (count + 1) // 4
+    typical = np.sort(beats, axis=1)[:, trim : count - trim].mean(1)
+    out.typical[row, present], out.whole[row] = typical, count
     out.spread[row, present] = np.sqrt(np.square(beats - typical[:, None]).mean((1, 2)))
-    inside = np.searchsorted(at, first + BEFORE)  # rows of `at` that were cut out
-    out.alike[row, 1, inside] = likeness(beats[:, :, 3 : BEFORE - 8])
-    out.alike[row, 2, inside] = likeness(beats[:, :, BEFORE + 15 : BEFORE + 55])
-    rest = out.rest[row, present]
-    floor = np.floor(first).astype(int)
-    copies = _shift(np.pad(typical, ((0, 0), (_BESIDE + 1, _BESIDE)), mode="edge")[:, None], 1 - (first - floor))
-    for beat, (start, size) in enumerate(zip(floor, np.diff(floor, append=len(energy)), strict=True)):
-        size = min(size, BEFORE + AFTER)  # up to the next beat's own
-        rest[:, start : start + size] -= copies[:, beat, :size]
-    out.rest[row, present] = rest
+    out.alike[row, 1, whole] = likeness(beats[:, :, 3 : BEFORE - 8])
+    out.alike[row, 2, whole] = likeness(beats[:, :, BEFORE + 15 : BEFORE + 55])
+    out.rest[row, present, : len(energy)] -= _repeated(typical, at[whole] - BEFORE, len(energy))
+
+
+def _repeated(typical: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarray:
+    """A signal `[lead, samples]` of nothing but the typical beat, from each of `starts` up to the next."""
+    signal = np.zeros((len(typical), samples))
+    floor = np.floor(starts).astype(int)
+    copies = _shift(np.pad(typical, ((0, 0), (_BESIDE + 1, _BESIDE)), mode="edge")[:, None], 1 - (starts - floor))
+    for beat, (start, size) in enumerate(zip(floor, np.diff(floor, append=samples), strict=True)):
+        size = min(size, BEFORE + AFTER)
+        signal[:, start : start + size] = copies[:, beat, :size]
+    return signal
 
 
 def slope_energy(signal: np.ndarray) -> np.ndarray:
@@ -147,7 +151,8 @@ def slope_energy(signal: np.ndarray) -> np.ndarray:
     rank = samples - max(1, samples // 200)
     cap = np.partition(slope, rank, axis=1)[:, rank : rank + 1]
     power = np.square(np.minimum(slope, cap).mean(0))
-    return np.sqrt(np.maximum(uniform_filter1d(power, 9, mode="nearest"), 0))
+    energy: np.ndarray = np.sqrt(np.maximum(uniform_filter1d(power, 9, mode="nearest"), 0))
+    return energy
 
 
 def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,7 +218,8 @@ def _resemblance(signal: np.ndarray, peaks: np.ndarray) -> np.ndarray:
     mean = uniform_filter1d(signal, size, axis=1, mode="nearest")
     square = uniform_filter1d(signal * signal, size, axis=1, mode="nearest")
     power = size * np.maximum(square - mean * mean, 0).sum(0) * np.square(template).sum()
-    return np.clip(maximum_filter1d(product / np.sqrt(power + 1e-9), 7, mode="nearest"), 0, 1)
+    found: np.ndarray = np.clip(maximum_filter1d(product / np.sqrt(power + 1e-9), 7, mode="nearest"), 0, 1)
+    return found
 
 
 def _align(signal: np.ndarray, energy: np.ndarray, peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -230,9 +236,10 @@ def _align(signal: np.ndarray, energy: np.ndarray, peaks: np.ndarray) -> tuple[n
     at = peaks + _LAGS[best] + _vertex(fit, best)
     own = peaks + _vertex(energy[peaks[:, None] + [-1, 0, 1]], np.ones(len(peaks), int))
     at = np.where(alike < _CHANCE, own, at)  # an ectopic beat fits nowhere
-    shape = np.square(np.median(_sample(energy, at[:, None] + _REACH), axis=0))
+    nearby = np.interp(at[:, None] + _REACH, np.arange(len(energy)), energy)
+    shape = np.square(np.median(nearby, axis=0))
     at = at + (shape * _REACH).sum() / (shape.sum() + 1e-12)
-    return np.sort(at), alike
+    return at, alike
 
 
 def _vertex(values: np.ndarray, top: np.ndarray) -> np.ndarray:
@@ -244,11 +251,6 @@ def _vertex(values: np.ndarray, top: np.ndarray) -> np.ndarray:
     return np.clip(np.where(good, (left - right) / (2 * np.where(good, bend, 1)), 0), -0.5, 0.5)
 
 
-def _sample(values: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Linear interpolation of `values` `[sample]` at fractional positions of any shape."""
-    return np.interp(at, np.arange(len(values)), values)
-
-
 def cut_beats(signal: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut out the beats that lie in the signal as a whole, by cubic interpolation between samples.
 
@@ -257,15 +259,15 @@ def cut_beats(signal: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarra
         at: R peaks in samples.
 
     Returns:
-        Beats `[lead, beat, BEFORE + AFTER]`, and where each starts in samples.
+        Beats `[lead, beat, BEFORE + AFTER]`, and their places in `at`.
     """
     start = at - BEFORE
-    start = start[(start >= _BESIDE) & (start + BEFORE + AFTER + _BESIDE + 1 <= signal.shape[1])]
-    if len(start) == 0:
-        return np.empty((len(signal), 0, BEFORE + AFTER)), start
-    floor = np.floor(start).astype(int)
+    whole = np.flatnonzero((start >= _BESIDE) & (start + BEFORE + AFTER + _BESIDE + 1 <= signal.shape[1]))
+    if len(whole) == 0:
+        return np.empty((len(signal), 0, BEFORE + AFTER)), whole
+    floor = np.floor(start[whole]).astype(int)
     around = sliding_window_view(signal, BEFORE + AFTER + 2 * _BESIDE + 1, axis=1)[:, floor - _BESIDE]
-    return _shift(around, start - floor), start
+    return _shift(around, start[whole] - floor), whole
 
 
 def _shift(values: np.ndarray, by: np.ndarray) -> np.ndarray:

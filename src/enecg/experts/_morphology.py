@@ -78,7 +78,9 @@ def area(values: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return found
 
 
-def interval_columns(columns: Columns, parts: Parts, rr_ms: np.ndarray, known: np.ndarray, p_found: np.ndarray) -> None:
+def interval_columns(
+    columns: Columns, parts: Parts, rr_ms: np.ndarray, rr_known: np.ndarray, known: np.ndarray, p_found: np.ndarray
+) -> None:
     """Intervals in ms over all leads: PR, QRS, QT and its parts, with corrections for the rate.
 
     QTc after Bazett (1920), Fridericia (1920) and the Framingham study (Sagie et al. 1992). PR is not known where no
@@ -98,21 +100,24 @@ def interval_columns(columns: Columns, parts: Parts, rr_ms: np.ndarray, known: n
         qrs_ms=(waves.qrs_end - waves.qrs_start) * MS,
         qrs_start_to_r_ms=(BEFORE - waves.qrs_start) * MS,
         qt_ms=qt,
-        qtc_bazett_ms=qt / np.sqrt(seconds),
-        qtc_fridericia_ms=qt / np.cbrt(seconds),
-        qtc_framingham_ms=qt + 154 * (1 - seconds),
         jt_ms=jt,
-        jtc_ms=jt / np.sqrt(seconds),
         j_to_t_peak_ms=j_to_peak,
-        j_to_t_peak_corrected_ms=j_to_peak / np.sqrt(seconds),
         t_peak_to_end_ms=peak_to_end,
         t_peak_to_end_share=peak_to_end / np.maximum(qt, 1),
-        qt_share_of_rr=qt / rr_ms,
         p_magnitude=p,
         t_magnitude=t,
         qrs_magnitude=top,
         t_magnitude_share=t / top,
         p_magnitude_share=p / top,
+    )
+    columns.add(
+        known & rr_known,
+        qtc_bazett_ms=qt / np.sqrt(seconds),
+        qtc_fridericia_ms=qt / np.cbrt(seconds),
+        qtc_framingham_ms=qt + 154 * (1 - seconds),
+        jtc_ms=jt / np.sqrt(seconds),
+        j_to_t_peak_corrected_ms=j_to_peak / np.sqrt(seconds),
+        qt_share_of_rr=qt / rr_ms,
     )
 
 
@@ -202,7 +207,10 @@ def st_t_columns(columns: Columns, parts: Parts, known: np.ndarray) -> None:
 
 
 def p_columns(columns: Columns, parts: Parts, known: np.ndarray) -> None:
-    """The P wave lead by lead, and means over quarters of the time from its start to the QRS."""
+    """The P wave lead by lead, and means over quarters of the time from its start to the QRS.
+
+    Where there is none (atrial fibrillation) they say what is in its place.
+    """
     waves, beat, inside = parts.waves, parts.waves.beat, parts.inside["p"]
     first = inside & waves.between(np.zeros(len(beat)), waves.p_peak)
     for name, values in {

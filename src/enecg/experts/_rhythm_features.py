@@ -16,13 +16,13 @@ _PREMATURE, _LATE = 0.85, 1.15  # of the median RR
 _P_ALIKE = 0.5  # correlation between beats before the QRS that shows a P wave
 
 
-def rr_columns(columns: Columns, beats: Beats) -> np.ndarray:
+def rr_columns(columns: Columns, beats: Beats) -> tuple[np.ndarray, np.ndarray]:
     """RR intervals and their variability.
 
     Time-domain measures as the Task Force (1996) defines them, on 10 s; turning points after Dash et al. (2009).
 
     Returns:
-        Mean RR in ms `[window]`; 1000 where it is not known.
+        Mean RR in ms `[window]`, 1000 where it is not known, and whether it is known.
     """
     rr = np.diff(beats.at, axis=1) * MS
     count = np.isfinite(rr).sum(1)
@@ -67,7 +67,7 @@ def rr_columns(columns: Columns, beats: Beats) -> np.ndarray:
         ),
         rr_trend_share=_trend(rr) / mean,
     )
-    return mean
+    return mean, one
 
 
 def agreement_columns(columns: Columns, beats: Beats) -> np.ndarray:
@@ -118,8 +118,8 @@ def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
     noise = _bands(rest, frequency, (20.0, 41.0))[:, :, 0] / np.maximum(np.square(window).sum(2), 1e-12) / size
     columns.per_lead("noise_log", np.log(noise + 1e-8), found)
     rest = rest[:, [STANDARD.index(lead) for lead in ATRIAL_LEADS]]
-    low, wide = (_bands(rest, frequency, edges)[:, :, 0] for edges in ((4.0, 10.0), (0.5, 20.0)))
-    columns.per_lead("atrial_share_log", np.log(low / np.maximum(wide, 1e-12) + 1e-6), found, ATRIAL_LEADS)
+    atrial, wide = (_bands(rest, frequency, edges)[:, :, 0] for edges in ((4.0, 10.0), (0.5, 20.0)))
+    columns.per_lead("atrial_share_log", np.log(atrial / np.maximum(wide, 1e-12) + 1e-6), found, ATRIAL_LEADS)
     inside = (frequency >= 3.5) & (frequency < 10)
     rest, frequency = rest[:, :, inside], frequency[inside]
     narrow = uniform_filter1d(rest, 5, axis=2, mode="constant")
@@ -144,7 +144,8 @@ def shape_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
 
 
 def _samples(batch: Batch) -> np.ndarray:
-    return np.maximum(batch.length, 1)[:, None]
+    samples: np.ndarray = np.maximum(batch.length, 1)[:, None]
+    return samples
 
 
 def _hann(length: np.ndarray, size: int) -> np.ndarray:
@@ -163,12 +164,14 @@ def _bands(power: np.ndarray, frequency: np.ndarray, edges: tuple[float, ...]) -
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of the known values of each row; 0 without any."""
     known = np.isfinite(values)
-    return np.where(known, values, 0).sum(1) / np.maximum(known.sum(1), 1)
+    mean: np.ndarray = np.where(known, values, 0).sum(1) / np.maximum(known.sum(1), 1)
+    return mean
 
 
 def _deviation(values: np.ndarray) -> np.ndarray:
     """Standard deviation of the known values of each row."""
-    return np.sqrt(_mean(np.square(values - _mean(values)[:, None])))
+    deviation: np.ndarray = np.sqrt(_mean(np.square(values - _mean(values)[:, None])))
+    return deviation
 
 
 def _quantile(values: np.ndarray, q: float) -> np.ndarray:
@@ -178,13 +181,15 @@ def _quantile(values: np.ndarray, q: float) -> np.ndarray:
     low = np.floor(place).astype(int)
     high = np.ceil(place).astype(int)
     first, second = (np.take_along_axis(ordered, index[:, None], 1)[:, 0] for index in (low, high))
-    return np.nan_to_num(first + (place - low) * (second - first))
+    quantile: np.ndarray = np.nan_to_num(first + (place - low) * (second - first))
+    return quantile
 
 
 def _share(flags: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Share of the known `values` whose flag is set."""
     known = np.isfinite(values)
-    return (flags & known).sum(1) / np.maximum(known.sum(1), 1)
+    share: np.ndarray = (flags & known).sum(1) / np.maximum(known.sum(1), 1)
+    return share
 
 
 def _serial(values: np.ndarray, lag: int) -> np.ndarray:
@@ -201,4 +206,5 @@ def _trend(values: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     at = np.where(known, np.arange(values.shape[1]), np.nan)
     at = at - _mean(at)[:, None]
-    return _mean(at * (values - _mean(values)[:, None])) / np.maximum(_mean(np.square(at)), 1e-9)
+    slope: np.ndarray = _mean(at * (values - _mean(values)[:, None])) / np.maximum(_mean(np.square(at)), 1e-9)
+    return slope

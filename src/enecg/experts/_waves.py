@@ -47,7 +47,8 @@ class Waves:
 
 def pr_level(typical: np.ndarray) -> np.ndarray:
     """`[..., 1]`: level of the PR segment, the isoelectric line of a typical beat `[..., SIZE]`."""
-    return np.median(typical[..., PR_SEGMENT], axis=-1, keepdims=True)
+    level: np.ndarray = np.median(typical[..., PR_SEGMENT], axis=-1, keepdims=True)
+    return level
 
 
 def delineate(beats: Beats, limb: LimbScale, present: np.ndarray) -> Waves:
@@ -88,7 +89,8 @@ def _tangent(magnitude: np.ndarray, climb: np.ndarray, sign: int, first: np.ndar
     steep = _highest(sign * climb, first, last)
     slope = climb[rows, steep]
     sure = sign * slope > 1e-6
-    return steep - np.where(sure, magnitude[rows, steep] / np.where(sure, slope, 1), 0)
+    meets: np.ndarray = steep - np.where(sure, magnitude[rows, steep] / np.where(sure, slope, 1), 0)
+    return meets
 
 
 def _within(values: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
@@ -99,7 +101,8 @@ def _within(values: np.ndarray, first: np.ndarray | int, last: np.ndarray | int)
 
 def _highest(values: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:
     """Index of the highest of `values` `[window, sample]` from `first` to `last`."""
-    return np.where(_within(values, first, last), values, -np.inf).argmax(1)
+    index: np.ndarray = np.where(_within(values, first, last), values, -np.inf).argmax(1)
+    return index
 
 
 def _last(flags: np.ndarray, first: np.ndarray | int, last: np.ndarray | int) -> np.ndarray:

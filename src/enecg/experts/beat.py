@@ -22,7 +22,7 @@ CARD: Final = Card(
     licence="Apache-2.0",
     dim=len(STANDARD) * SIZE,
     input=BEAT_INPUT,
-    cost_ms=0.9,
+    cost_ms=1.4,
     notes="Each lead in units of its own standard deviation, PR segment at zero. Shares R peaks with rhythm.",
 )
 

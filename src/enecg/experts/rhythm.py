@@ -50,7 +50,7 @@ CARD: Final = Card(
     licence="Apache-2.0",
     dim=1137,
     input=BEAT_INPUT,
-    cost_ms=1.3,
+    cost_ms=1.8,
     notes=(
         "Nothing is learned. Numbers in millivolts are missing for normalised recordings, and for files whose stated "
         "millivolts contradict the algebra of the limb leads."
@@ -95,7 +95,7 @@ def measure(batch: Batch) -> Columns:
     batch = batch.once("steady", steady)
     beats: Beats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
-    rr_ms = rr_columns(columns, beats)
+    rr_ms, rr_known = rr_columns(columns, beats)
     p_found = agreement_columns(columns, beats)
     spectrum_columns(columns, batch, beats)
     shape_columns(columns, batch, beats)
@@ -103,7 +103,7 @@ def measure(batch: Batch) -> Columns:
     limb = limb_scale(batch)
     parts = cut(delineate(beats, limb, batch.present), limb)
     known = beats.whole > 0
-    interval_columns(columns, parts, rr_ms, known & (beats.count > 1), p_found)
+    interval_columns(columns, parts, rr_ms, rr_known, known, p_found)
     moment_columns(columns, parts, known)
     qrs_columns(columns, parts, known)
     st_t_columns(columns, parts, known)
