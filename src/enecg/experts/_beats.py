@@ -28,7 +28,7 @@ _BESIDE = 2  # samples that interpolation takes in on each side of an interval, 
 _REACH = np.arange(-_HALF, _HALF + 1)
 _RINGING = 50  # samples at each end that a filter's ringing may fill
 _FLAT = 1e-8
-_CHANCE = 0.5  # "beats" that are no more alike than this are noise
+_ALIKE = 0.5  # a beat that is less like the others is ectopic
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +188,8 @@ def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndar
     if len(peaks) == 0:
         return np.empty(0), np.empty(0)
     at, alike = _align(signal, energy, peaks)
-    if (np.median(alike) < _CHANCE) if len(at) > 1 else (noise > _CHANCE):
+    chance = 0.35 + 0.15 / len(signal)  # noise in one lead resembles itself more than noise in twelve
+    if (np.median(alike) < chance) if len(at) > 1 else (noise > 0.5):
         return np.empty(0), np.empty(0)
     return at, alike
 
@@ -235,7 +236,7 @@ def _align(signal: np.ndarray, energy: np.ndarray, peaks: np.ndarray) -> tuple[n
     alike = likeness(shifted[:, np.arange(len(peaks)), best])
     at = peaks + _LAGS[best] + _vertex(fit, best)
     own = peaks + _vertex(energy[peaks[:, None] + [-1, 0, 1]], np.ones(len(peaks), int))
-    at = np.where(alike < _CHANCE, own, at)  # an ectopic beat fits nowhere
+    at = np.where(alike < _ALIKE, own, at)  # an ectopic beat fits nowhere
     nearby = np.interp(at[:, None] + _REACH, np.arange(len(energy)), energy)
     shape = np.square(np.median(nearby, axis=0))
     at = at + (shape * _REACH).sum() / (shape.sum() + 1e-12)
