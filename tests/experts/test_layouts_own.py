@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import drawn
 import numpy as np
 import pytest
 import torch
-from _pytest.mark.structures import ParameterSet
 from toys import TOYS, Toy
 
 from enecg.errors import WeightsError
@@ -20,7 +20,7 @@ from enecg.experts.weights import fold_weight_norm, load_state, save_state
 GOLDEN = Path(__file__).parent / "golden_own.json"
 
 
-def marked(toy: Toy) -> ParameterSet:
+def marked(toy: Toy) -> Any:
     missing = not installed(toy.published)
     return pytest.param(toy, id=toy.name, marks=pytest.mark.skipif(missing, reason="its package is not installed"))
 
