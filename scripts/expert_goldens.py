@@ -1,0 +1,45 @@
+"""Record the first numbers of every published expert's embedding with generated weights.
+
+Run it only after a network was shown to agree with its authors' code (docs/experts): what it writes is what
+`enecg experts verify --generated` expects from then on.
+
+    python scripts/expert_goldens.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from enecg.experts import generate, registry
+from enecg.experts.published import PublishedExpert, find
+from enecg.experts.verify import GOLDENS, goldens, numbers
+
+TARGET = Path(__file__).parents[1] / "src" / "enecg" / "experts" / "data" / GOLDENS
+
+
+def main(names: list[str]) -> None:
+    """Record for `names`, or for all published experts."""
+    torch.set_num_threads(1)
+    recorded = goldens() if TARGET.exists() else {}
+    for name in names or registry.names():
+        published = find(name)
+        if published is None:
+            continue
+        with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
+            generate.write(published, Path(folder))
+            unknown = replace(published.card.weights, sha256=None, bytes=None)
+            card = replace(published.card, weights=unknown)
+            expert = PublishedExpert(replace(published, card=card), Path(folder), cache=Path(folder))
+            recorded[name] = [float(f"{number:.7g}") for number in numbers(expert)]
+    lines = [f"{json.dumps(name)}: {json.dumps(recorded[name])}" for name in sorted(recorded)]
+    TARGET.write_text("{\n " + ",\n ".join(lines) + "\n}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

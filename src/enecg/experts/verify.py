@@ -1,0 +1,195 @@
+"""Verifying experts: is it the right file, does all of it fit, and does the network do what an expert must?
+
+With generated weights it needs no file: it writes one in the authors' layout, at full size, and reads it as a user's.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from enecg.errors import WeightsError
+from enecg.experts import generate, registry
+from enecg.experts.base import Expert
+from enecg.experts.inputs import Batch, prepare
+from enecg.experts.network import NetworkExpert
+from enecg.experts.published import Published, PublishedExpert, expected, find, here, installed
+from enecg.leads import CHEST, LIMB_ALGEBRA, STANDARD
+from enecg.recording import Recording
+
+GOLDENS: Final = "goldens.json"  # first numbers of each expert's embedding, made by scripts/expert_goldens.py
+TOLERANCE: Final = 1e-3  # of the embedding's largest number
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, what came of it, and whether it is as it must be."""
+
+    what: str
+    said: str
+    passed: bool = True
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was looked at in one expert."""
+
+    name: str
+    generated: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all is as it must be."""
+        return all(check.passed for check in self.checks)
+
+
+def verify(name: str, generated: bool = False) -> Verification:
+    """Check one expert.
+
+    Args:
+        name: of the expert.
+        generated: with generated weights in the layout of the published file, rather than with the file itself. An
+            expert that comes with the package has its weights, so that it is the same for it.
+
+    Raises:
+        WeightsError: its weights are not here (and not to be generated).
+    """
+    published = find(name)
+    if published is None:
+        expert = registry.create(name)
+        checks = [Check("weights", f"state {expert.state_hash()[:12] or 'of no file: computed by a formula'}")]
+        return Verification(expert.card.name, False, (*checks, *_behaviour(expert)))
+    if not generated:
+        return Verification(published.card.name, False, tuple(_with_file(published)))
+    with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
+        return Verification(published.card.name, True, tuple(_with_generated(published, Path(folder))))
+
+
+def verify_all(generated: bool = False) -> Iterator[Verification]:
+    """Check every registered expert, one after the other; without `generated`, those whose weights are here."""
+    for name in registry.names():
+        published = find(name) if generated else None
+        if registry.entry(name).available() or (published is not None and installed(published)):
+            yield verify(name, generated)
+
+
+def _with_file(published: Published) -> list[Check]:
+    folder = here(published.card)
+    try:
+        expert = PublishedExpert(published, folder)
+    except WeightsError as error:
+        return [Check("weights", str(error), False)]
+    wanted = expected(published.card, folder)
+    known = "as it must be" if wanted else "nothing to compare it with: run enecg experts fetch to record it"
+    checks = [Check("weights", f"{folder / published.card.weights.file}: sha256 {expert.sha256[:12]}…, {known}")]
+    return [*checks, _fits(expert), *_behaviour(expert)]
+
+
+def _with_generated(published: Published, folder: Path) -> list[Check]:
+    try:
+        generate.build_on_meta(published)
+        generate.write(published, folder)
+        unknown = replace(published.card.weights, sha256=None, bytes=None)
+        card = replace(published.card, weights=unknown)
+        expert = PublishedExpert(replace(published, card=card), folder, cache=folder)
+    except WeightsError as error:
+        return [Check("weights", str(error), False)]
+    size = (folder / card.weights.file).stat().st_size
+    made = f"{card.weights.file} generated in the layout {published.layout}: {size:,} bytes"
+    return [Check("weights", made), _fits(expert), *_behaviour(expert), _golden(expert)]
+
+
+def _fits(expert: PublishedExpert) -> Check:
+    found = sum(parameter.numel() for parameter in expert.module.parameters())
+    card = expert.card
+    said = f"every tensor has its place or is known not to be needed; {found:,} parameters"
+    return Check("strict load", said, found == card.parameters)
+
+
+def _behaviour(expert: Expert) -> list[Check]:
+    """What every expert owes, on made recordings: shape, repetition, independence of batch mates and of modes."""
+    batch = batch_for(expert)
+    first = expert.encode(batch)
+    is_right = first.shape == (len(batch), expert.card.dim) and first.dtype == np.float32
+    checks = [Check("embedding", f"{first.dtype} {list(first.shape)} from {len(batch)} windows", is_right)]
+    again = expert.encode(batch)
+    checks.append(Check("repetition", "the same numbers again", np.array_equal(first, again, equal_nan=True)))
+    alone = np.concatenate([expert.encode(batch[row : row + 1]) for row in range(len(batch))])
+    away = _distance(first, alone)
+    checks.append(Check("batch mates", f"alone as among others: {away:.1e} of the largest number", away <= TOLERANCE))
+    if isinstance(expert, NetworkExpert):
+        expert.module.train()
+        trained = expert.encode(batch)
+        expert.module.eval()
+        same = np.array_equal(first, trained, equal_nan=True)
+        checks.append(Check("training mode", "dropout stays off when the network is set to training", same))
+    return checks
+
+
+def _golden(expert: Expert) -> Check:
+    """Against numbers that were recorded when the network agreed with its authors' code."""
+    recorded = goldens().get(expert.card.name)
+    if recorded is None:
+        return Check("golden output", "none recorded", False)
+    away = _distance(np.array(recorded), numbers(expert))
+    return Check("golden output", f"{away:.1e} of the largest number away from the recorded one", away <= TOLERANCE)
+
+
+def goldens() -> dict[str, list[float]]:
+    """The recorded numbers of each expert with generated weights."""
+    text = (files("enecg.experts") / "data" / GOLDENS).read_text(encoding="utf-8")
+    recorded: dict[str, list[float]] = json.loads(text)
+    return recorded
+
+
+def numbers(expert: Expert, count: int = 8) -> np.ndarray:
+    """The first numbers of an expert's embedding of the first made recording."""
+    embedding: np.ndarray = expert.encode(prepare(made_recordings()[0], expert.card.input))[0, :count]
+    return embedding
+
+
+def batch_for(expert: Expert) -> Batch:
+    """The made recordings as the expert wants to see them."""
+    return Batch.join([prepare(recording, expert.card.input) for recording in made_recordings()])
+
+
+def made_recordings() -> tuple[Recording, ...]:
+    """Three recordings by a formula: 10 s, 10 s at another rate and pulse, and 7 s, which most experts must fill up."""
+    return _made(500.0, 10.0, 0.8), _made(400.0, 10.0, 1.1), _made(500.0, 7.0, 0.65)
+
+
+# Of a beat: seconds from the R peak, width in s, and height in mV in two directions of the heart's plane.
+_WAVES: Final = ((-0.16, 0.025, 0.12, 0.15), (0.0, 0.012, 1.1, 0.7), (0.03, 0.012, -0.25, 0.2), (0.25, 0.05, 0.3, 0.25))
+
+
+def _made(rate: float, seconds: float, period: float) -> Recording:
+    """Beats made of bell curves, seen from several sides, with a little noise; the lead algebra holds."""
+    time = np.arange(round(rate * seconds)) / rate
+    rng = np.random.default_rng(round(1000 * period))
+    leads = {}
+    for number, name in enumerate(("I", "II", *CHEST)):
+        side = 0.6 * number - 1.0
+        beat = 0.01 * rng.standard_normal(len(time))
+        for at, width, height, across in _WAVES:
+            away = (time - 0.4 - at + period / 2) % period - period / 2
+            beat += (height * np.cos(side) + across * np.sin(side)) * np.exp(-0.5 * (away / width) ** 2)
+        leads[name] = beat
+    for name, (first, second) in LIMB_ALGEBRA.items():
+        leads[name] = first * leads["I"] + second * leads["II"]
+    signal = np.stack([leads[name] for name in STANDARD]).astype(np.float32)
+    return Recording(signal, rate, STANDARD, source="made by a formula")
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Largest difference, over the largest number; infinite where only one of them is known."""
+    if not np.array_equal(np.isnan(one), np.isnan(other)):
+        return float("inf")
+    return float(np.nanmax(np.abs(one - other)) / max(float(np.nanmax(np.abs(one))), 1e-12))
