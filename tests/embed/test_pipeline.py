@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from small_experts import Summary, beats, write_cohort, write_record
 
 from enecg.cohort.manifest import Cohort
 from enecg.embed import reading
-from enecg.embed.pipeline import BATCH, EmbedReport, Job, embed, embed_recordings, encode
+from enecg.embed.encoding import BATCH
+from enecg.embed.pipeline import EmbedReport, embed, embed_recordings
 from enecg.embed.reading import Prepared, Specs, Unusable
 from enecg.embed.store import Store
 from enecg.errors import InputError
@@ -105,7 +106,7 @@ def test_only_what_is_missing_is_computed(cohort: Cohort, tmp_path: Path, seen: 
     run(cohort.take(np.arange(10)), [wide], store)
     seen.clear()
     assert run(cohort.take(np.arange(5, 15)), [wide, narrow], store).computed == 10
-    assert sum(wide.seen) == 5 * (1 + 3 + 5)  # windows of 15 recordings of 10, 20 and 30 s
+    assert 5 * (1 + 3 + 5) <= sum(wide.seen) < 5 * (1 + 3 + 5) + 2 * BATCH  # of recordings of 10, 20 and 30 s
     assert len(seen) == 10
     assert store.missing(wide, cohort).tolist() == list(range(15, COUNT))
     assert store.missing(narrow, cohort).tolist() == [*range(5), *range(15, COUNT)]
@@ -125,7 +126,7 @@ def test_a_changed_recording_is_embedded_again_and_a_touched_one_is_not(own: Pat
     expert.seen.clear()
     report = run(cohort, [expert], store)
     assert (report.computed, report.reused) == (1, COUNT - 1)
-    assert expert.seen == [1]
+    assert expert.seen == [BATCH]  # one window, in a full batch
     by_file, by_name = store.load(expert, cohort)[0], store.load(expert, cohort.records)[0]
     assert by_file.tobytes() == by_name.tobytes() == one_by_one(cohort, expert).tobytes()
 
@@ -153,7 +154,7 @@ def test_two_cohorts_with_the_same_names_and_times_do_not_mix(own: Path, tmp_pat
     for _ in range(2):
         for cohort in cohorts:
             run(cohort, [expert], store)
-    assert sum(expert.seen) == (COUNT // 3 + 1) * (1 + 2 + 3)
+    assert sum(expert.seen) < (COUNT // 3 + 1) * (1 + 2 + 3) + 2 * BATCH
     for cohort in cohorts:
         assert store.load(expert, cohort)[0].tobytes() == one_by_one(cohort, expert).tobytes()
 
@@ -202,55 +203,6 @@ def test_a_bug_in_an_expert_stops_the_run_and_keeps_what_is_done(cohort: Cohort,
     with pytest.raises(ZeroDivisionError):
         run(cohort, [fragile], store)
     assert 0 < len(store.missing(fragile, cohort)) < COUNT
-
-
-def test_windows_of_several_recordings_are_joined_and_few_are_held(cohort: Cohort) -> None:
-    """Memory is constant: whatever the length of the stream, only a few batches of it are alive."""
-    spec, live, most = WIDE, 0, 0
-
-    class Counted(Batch):
-        def __init__(self, like: Batch) -> None:
-            nonlocal live, most
-            super().__init__(like.signal, like.present, like.scale, like.length, like.rate)
-            live += 1
-            most = max(live, most)
-
-        def __del__(self) -> None:
-            nonlocal live
-            live -= 1
-
-    wide, also, _ = experts()
-    ready = prepare(read(cohort.path(0)), spec)
-
-    def jobs(count: int) -> Iterator[Job[int]]:
-        for tag in range(count):
-            yield Job(tag, {spec.key: Counted(ready)}, [wide, also])
-
-    for count in (80, 800):
-        for threads in (1, 2):
-            most = 0
-            found = [tag for tag, expert, _ in encode(jobs(count), 8, threads) if expert is wide]
-            assert found == list(range(count))
-            assert most <= 8 * (threads + 3)
-            assert live == 0
-    assert set(wide.seen) == {8} and wide.seen == also.seen
-
-
-def test_an_expert_that_breaks_its_promise_is_named(cohort: Cohort, tmp_path: Path) -> None:
-    class Short(Summary):
-        def encode(self, batch: Batch) -> np.ndarray:
-            return super().encode(batch)[:, :-1]
-
-    with pytest.raises(ValueError, match=r"expert summary gives an array of shape \(1, 35\), its card promises"):
-        embed_recordings([read(cohort.path(0))], [Short()])
-
-
-def test_a_recording_is_never_split_between_batches(cohort: Cohort) -> None:
-    wide = Summary("wide", WIDE)
-    ready = [prepare(read(cohort.path(row)), WIDE) for row in range(COUNT)]
-    list(encode((Job(row, {WIDE.key: windows}, [wide]) for row, windows in enumerate(ready)), 4))
-    assert all(seen >= 4 for seen in wide.seen[:-1])
-    assert sum(wide.seen) == sum(map(len, ready))
 
 
 def test_prediction_takes_the_same_way(cohort: Cohort, tmp_path: Path) -> None:

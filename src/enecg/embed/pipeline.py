@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 
-from enecg.embed.parallel import cpus, in_order, one_torch_thread
+from enecg.embed.encoding import BATCH, Job, encode
+from enecg.embed.parallel import cpus
 from enecg.embed.progress import watched
 from enecg.embed.reading import Prepared, Unusable, looking, prepare_all
 from enecg.embed.source import Source
 from enecg.embed.store import NO_ROW, Store, Writer, stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
-from enecg.experts.inputs import Batch, InputSpec
+from enecg.experts.inputs import InputSpec
 from enecg.recording import Recording
 
 if TYPE_CHECKING:
     from enecg.cohort.manifest import Cohort
 
-BATCH: Final = 16  # windows that an expert sees at a time, or a few more: a recording is never split
 FEW: Final = 64  # recordings that are read sooner than a process is started
 READERS: Final = 16  # processes that read, at most; each takes about 190 MB
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -64,82 +61,15 @@ class EmbedReport:
     skipped: list[Skipped]
 
 
-@dataclass(frozen=True)
-class Job(Generic[T]):
-    """A recording to encode: the windows by `InputSpec.key`, and which experts are to look at it."""
-
-    tag: T
-    batches: Mapping[str, Batch]
-    experts: Sequence[Expert]
-
-
 def specs_of(experts: Iterable[Expert]) -> dict[str, InputSpec]:
     """The distinct input contracts of experts, by key."""
     return {expert.card.input.key: expert.card.input for expert in experts}
 
 
-def encode(jobs: Iterable[Job[T]], batch: int = BATCH, threads: int = 1) -> Generator[tuple[T, Expert, np.ndarray]]:
-    """Join the windows of several recordings, run the experts on them, and pool each recording's windows.
-
-    Memory: a few batches, whatever the number of jobs. On the processor each batch is encoded by one thread.
-
-    Args:
-        jobs: recordings, taken as they are needed.
-        batch: windows after which the experts are run. A recording is never split.
-        threads: batches that are encoded at a time. The result does not depend on it.
-
-    Yields:
-        The job's tag, the expert and its embedding, float32 `[dim]`; in the order of jobs for each expert.
-    """
-    with one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="enecg-encoder") as pool:
-        try:
-            for _, results in in_order(pool, _run, _joined(jobs, batch), threads + 1):
-                yield from results
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-@dataclass(frozen=True)
-class _Group(Generic[T]):
-    """Recordings that the same experts are to look at."""
-
-    experts: Sequence[Expert]
-    held: list[tuple[T, Batch]] = field(default_factory=list)
-
-
-def _joined(jobs: Iterable[Job[T]], batch: int) -> Iterator[_Group[T]]:
-    waiting: dict[tuple[str, ...], _Group[T]] = {}
-    for job in jobs:
-        by_spec: dict[str, list[Expert]] = {}
-        for expert in job.experts:
-            by_spec.setdefault(expert.card.input.key, []).append(expert)
-        for key, experts in by_spec.items():
-            name = (key, *(expert.card.name for expert in experts))
-            group = waiting.setdefault(name, _Group(experts))
-            group.held.append((job.tag, job.batches[key]))
-            if sum(len(windows) for _, windows in group.held) >= batch:
-                yield waiting.pop(name)
-    yield from waiting.values()
-
-
-def _run(group: _Group[T]) -> list[tuple[T, Expert, np.ndarray]]:
-    joined = Batch.join([windows for _, windows in group.held])
-    ends = np.cumsum([len(windows) for _, windows in group.held])[:-1]
-    found = []
-    for expert in group.experts:
-        embedded = expert.encode(joined)
-        if embedded.shape != (len(joined), expert.card.dim):
-            told = f"{embedded.shape}, its card promises {(len(joined), expert.card.dim)}"
-            raise ValueError(f"expert {expert.card.name} gives an array of shape {told}")
-        for (tag, _), windows in zip(group.held, np.split(embedded, ends), strict=True):
-            found.append((tag, expert, expert.pool(windows)))
-    return found
-
-
 def embed_recordings(
     recordings: Sequence[Recording], experts: Sequence[Expert], batch: int = BATCH
 ) -> dict[str, np.ndarray]:
-    """Embeddings of recordings at hand, as `embed` would store them.
+    """Embeddings of recordings at hand, as `embed` would store them (a last batch that is not full: to rounding).
 
     Returns:
         By expert's name, float32 `[recording, dim]`. A recording that an expert refuses (a lead or the amplitude
@@ -153,7 +83,7 @@ def embed_recordings(
             prepared = prepare_all(recording, specs)
             yield Job(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
 
-    for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 1):
+    for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 1, fill=False):
         found[expert.card.name][row] = embedding
     return found
 
@@ -180,7 +110,7 @@ def embed(
         progress: show a bar on standard error.
         workers: processes that read and prepare (at most `READERS`), and threads that encode; by default as many
             as there are processors. With 0 this process reads. The result does not depend on it.
-        batch: windows that an expert sees at a time.
+        batch: windows that an expert sees at a time; with another number, embeddings may differ by rounding.
 
     Returns:
         What was done. A recording that cannot be read or interpreted is skipped with its reason.
