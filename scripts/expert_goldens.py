@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from enecg.experts import generate, registry
-from enecg.experts.published import PublishedExpert, find
+from enecg.experts.published import PublishedExpert, find, installed
 from enecg.experts.verify import GOLDENS, goldens, numbers
 
 TARGET = Path(__file__).parents[1] / "src" / "enecg" / "experts" / "data" / GOLDENS
@@ -29,7 +29,7 @@ def main(names: list[str]) -> None:
     recorded = goldens() if TARGET.exists() else {}
     for name in names or registry.names():
         published = find(name)
-        if published is None:
+        if published is None or not installed(published):
             continue
         with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
             generate.write(published, Path(folder))
