@@ -76,6 +76,15 @@ def test_does_not_depend_on_batch_mates(toy: Toy) -> None:
 
 
 @each
+def test_bfloat16_changes_the_embedding_little(toy: Toy) -> None:
+    module, signal = toy.build(toy.state()).eval(), toy.signal()
+    exact = embed(module, signal)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = embed(module, signal).float()
+    assert (rough - exact).abs().max() < 0.03 * exact.abs().max()
+
+
+@each
 def test_gives_the_golden_numbers(toy: Toy) -> None:
     """`ENECG_WRITE_GOLDEN=1 pytest tests/experts/test_layouts_own.py -k golden` writes them anew, by seeds 0 and 1."""
     embedding = embed(toy.build(toy.state()).eval(), toy.signal(2))

@@ -24,6 +24,7 @@ OWN: Final = own_card(
     "github.com/thuml/Time-Series-Library (MIT)",
     dim=12 * SIZES["ahead"],
     parameters=96_192,
+    cost_ms=3.0,
 )
 CARD: Final = enecg_card(
     "dlinear-enecg",

@@ -48,7 +48,7 @@ def enecg_card(name: str, title: str, dim: int, parameters: int, weights: Weight
     )
 
 
-def own_card(name: str, title: str, source: str, dim: int, parameters: int) -> Card:
+def own_card(name: str, title: str, source: str, dim: int, parameters: int, cost_ms: float) -> Card:
     """The card of a forecaster that is pretrained on a user's own recordings; corpora and hash are filled in then."""
     return Card(
         name=name,
@@ -59,6 +59,7 @@ def own_card(name: str, title: str, source: str, dim: int, parameters: int) -> C
         parameters=parameters,
         input=INPUT,
         weights=Weights(file=WEIGHTS_FILE),
+        cost_ms=cost_ms,
         notes="Pretrained to forecast 1 s from the 5 s before it, without labels. Forecasting makes poor ECG "
         "features: measure what it adds. The numbers of an absent lead are unknown (NaN).",
     )

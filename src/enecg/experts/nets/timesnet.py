@@ -76,7 +76,7 @@ class TimesBlock(nn.Module):
             live: `[lead]`, 1 for the leads whose spectra choose the periods, else 0.
         """
         count, length, _ = series.shape
-        amplitude = torch.fft.rfft(series, dim=1).abs().mean(-1)
+        amplitude = torch.fft.rfft(series.float(), dim=1).abs().mean(-1)
         spectrum = (amplitude * live[:, None]).sum(0)
         strongest = spectrum[1:].topk(self.periods).indices + 1  # not the mean
         folded = []
