@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import drawn
 import numpy as np
 import pytest
 import torch
@@ -10,6 +9,7 @@ from scipy.signal import decimate
 from toys import TOYS
 
 from enecg.errors import WeightsError
+from enecg.experts import generate
 from enecg.experts.hubert_ecg import build
 from enecg.experts.nets.hubert import join
 from enecg.experts.published import find
@@ -23,7 +23,7 @@ def test_every_size_reads_its_layout_with_its_configuration(size: str) -> None:
     published = find(f"hubert-ecg-{size}")
     assert published is not None
     with torch.device("meta"):
-        module = build(fold_weight_norm(drawn.on_meta(drawn.layout(published.layout))), published.config)
+        module = build(fold_weight_norm(generate.on_meta(generate.layout(published.layout))), published.config)
     assert sum(each.numel() for each in module.parameters()) == published.card.parameters
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import drawn
 import numpy as np
 import torch
 
+from enecg.experts import generate
 from enecg.experts.chronos import BOLT, CHRONOS2
 from enecg.experts.hubert_ecg import FIXED
 from enecg.experts.published import Published, find
 from enecg.experts.weights import fold_weight_norm
+
+torch.set_num_threads(1)  # toys: threads cost more than they save
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Toy:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Tensors as the file has them, by seed 0."""
-        return drawn.draw(drawn.shrunk(drawn.layout(self.published.layout), self.sizes, self.drop))
+        shapes = generate.layout(self.published.layout)
+        kept = {key: shape for key, shape in shapes.items() if not re.search(self.drop, key)}
+        return generate.draw({key: [self.sizes.get(size, size) for size in shape] for key, shape in kept.items()})
 
     def build(self, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
         return self.published.build(fold_weight_norm(state), self.config)
