@@ -88,5 +88,5 @@ def test_waits_for_a_busy_server_and_gives_up_on_a_refusal(shelf: Shelf, tmp_pat
 def test_nobody_there(tmp_path: Path) -> None:
     with serve() as gone:
         url = gone.url
-    with pytest.raises(WeightsError, match="file: .*refused"):
+    with pytest.raises(WeightsError, match=r"file: .*refused"):
         download(f"{url}/file", tmp_path / "file", progress=False, pause=0.0)

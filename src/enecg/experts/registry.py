@@ -46,6 +46,15 @@ _FAMILIES: tuple[str, ...] = (
 
 SETS: dict[str, tuple[str, ...]] = {
     "offline": ("rhythm", "beat", "rocket", "tiny"),
+    # As EnECG has it: the logits of ECG-FM's 26 diagnoses, the forecasts of TEMPO, DLinear and TimesNet. Where EnECG's
+    # own two files cannot be had, pretrain a dlinear and a timesnet and name their folders instead.
+    "paper": ("moment-small", "tempo-forecast", "ecg-fm-26", "dlinear-enecg", "timesnet-enecg"),
+    # Permissive licences only. Of eight models compared frozen on 28 tasks (arXiv 2509.25095), ECGFounder and ECG-JEPA
+    # lead on diagnoses and rhythms (PTB-XL, all statements: 0.927 and 0.934 by attention, 0.931 and 0.928 by a linear
+    # probe), while ECG-FM is among the weakest (0.884 and 0.841). MERL (0.909 and 0.883) has learned from reports what
+    # neither has, for a fiftieth of ECG-JEPA's cost. What the ECG measures itself, rhythm and beat know best. ECG-CPC,
+    # the best on age and sex, has no licence; ST-MEM and HuBERT-ECG restrict use.
+    "recommended": ("rhythm", "beat", "ecgfounder", "ecg-jepa", "merl"),
 }
 
 
