@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -101,6 +102,18 @@ def test_an_extra_that_is_not_there_is_no_fault(monkeypatch: pytest.MonkeyPatch)
     assert found["extra dicom"].ok is None
     assert found["extra dicom"].remedy == "pip install 'enecg[dicom]'"
     assert not {"extra dev", "extra all"} & set(found)
+
+
+def test_missing_experts_are_a_fault_only_where_they_come_with_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    from enecg.experts import registry
+
+    real = registry.entry
+    monkeypatch.setattr(registry, "entry", lambda name: replace(real(name), available=lambda: name == "beat"))
+    found = {check.name: check for check in doctor.experts()}
+    assert found["expert beat"].ok is True
+    assert found["expert rhythm"].ok is False and found["expert rhythm"].remedy
+    assert found["other experts"].ok is None and "openecg" in found["other experts"].detail
+    assert set(found) == {"other experts", *(f"expert {name}" for name in registry.SETS["offline"])}
 
 
 def test_an_expert_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def torch() -> list[Check]:
 
 
 def experts() -> list[Check]:
-    """Which experts can be used as things stand, one check each."""
+    """Which experts can be used as things stand; those that have to be fetched first are one check together."""
     from enecg.errors import EnecgError
     from enecg.experts.registry import SETS, entry, names
 
@@ -111,13 +111,18 @@ def experts() -> list[Check]:
         known = names()
     except EnecgError as error:
         return [Check("experts", False, str(error), "mend or remove that expert; ENECG_EXPERTS names its folder")]
-    found = []
+    found, absent = [], []
     for name in known:
-        ready = entry(name).available()
-        needed = name in SETS["offline"]
-        ok = ready or (False if needed else None)
-        remedy = "" if ready else f"enecg experts show {name} says what it needs"
-        found.append(Check(f"expert {name}", ok, "ready" if ready else "not ready", remedy))
+        if entry(name).available():
+            found.append(Check(f"expert {name}", True, "ready"))
+        elif name in SETS["offline"]:
+            remedy = "it comes with enecg: pip install --force-reinstall --no-deps enecg"
+            found.append(Check(f"expert {name}", False, "its files are missing", remedy))
+        else:
+            absent.append(name)
+    if absent:
+        remedy = "enecg experts show NAME says what it needs"
+        found.append(Check("other experts", None, f"{len(absent)} not ready: {', '.join(absent)}", remedy))
     return found
 
 

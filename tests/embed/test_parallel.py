@@ -60,7 +60,7 @@ def test_torch_uses_one_thread_inside_and_what_it_used_before_outside() -> None:
 
 def test_torch_is_not_loaded_for_it() -> None:
     code = (
-        "import sys; from enecg.embed.pipeline import one_torch_thread\n"
+        "import sys, enecg.embed.pipeline; from enecg.embed.parallel import one_torch_thread\n"
         "with one_torch_thread(): sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
