@@ -1,7 +1,8 @@
 """Experts by name: register, list, create. A third party adds one through the entry point group `enecg.experts`.
 
-An expert that a user made is a folder with `card.json` and its weights. It is named by its folder, or lies in a folder
-that the environment variable `ENECG_EXPERTS` names; from then on it goes by the name on its card.
+An expert that a user made is a folder with `card.json` and its weights, or a Python file that registers it. It is
+named by its folder or file, or lies in a folder (or is the file) that the environment variable `ENECG_EXPERTS` names;
+from then on it goes by the name on its card.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 from enecg.errors import InputError
@@ -35,6 +37,7 @@ class Entry:
 
 _ENTRIES: dict[str, Entry] = {}
 _KINDS: dict[str, Callable[[Path], Expert]] = {}
+_FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it registers
 
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = (
@@ -52,7 +55,7 @@ SETS: dict[str, tuple[str, ...]] = {
     # Permissive licences only. Of eight models compared frozen on 28 tasks (arXiv 2509.25095), ECGFounder and ECG-JEPA
     # lead on diagnoses and rhythms (PTB-XL, all statements: 0.927 and 0.934 by attention, 0.931 and 0.928 by a linear
     # probe), while ECG-FM is among the weakest (0.884 and 0.841). MERL (0.909 and 0.883) has learned from reports what
-    # neither has, for a fiftieth of ECG-JEPA's cost. What the ECG measures itself, rhythm and beat know best. ECG-CPC,
+    # neither has, at a thirtieth of ECG-JEPA's cost. What the ECG measures itself, rhythm and beat know best. ECG-CPC,
     # the best on age and sex, has no licence; ST-MEM and HuBERT-ECG restrict use.
     "recommended": ("rhythm", "beat", "ecgfounder", "ecg-jepa", "merl"),
 }
@@ -98,6 +101,26 @@ def _register_folder(folder: Path) -> str:
     return card.name
 
 
+def _register_file(path: Path) -> str:
+    """Run a user's Python file, which registers one expert; its name. A file is run once."""
+    path = path.resolve()
+    if path in _FILES:
+        return _FILES[path]
+    before = set(_ENTRIES)
+    spec = spec_from_file_location(f"enecg_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path}: not a Python file")
+    try:
+        spec.loader.exec_module(module_from_spec(spec))
+    except (ImportError, SyntaxError, OSError) as error:
+        raise InputError(f"{path}: cannot be loaded: {error}") from error
+    made = [name for name in _ENTRIES if name not in before]
+    if len(made) != 1:
+        raise InputError(f"{path}: must register one expert, and registers {len(made)}; see docs/own-expert.md")
+    _FILES[path] = made[0]
+    return made[0]
+
+
 @cache
 def _load_families() -> None:
     for family in _FAMILIES:
@@ -105,6 +128,8 @@ def _load_families() -> None:
     for point in entry_points(group=ENTRY_POINTS):
         point.load()  # its module registers on import
     for shelf in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):
+        if shelf.endswith(".py"):
+            _register_file(Path(shelf))
         for path in sorted(Path(shelf).glob(f"*/{CARD_FILE}")):
             _register_folder(path.parent)
 
@@ -116,10 +141,12 @@ def names() -> list[str]:
 
 
 def entry(name: str) -> Entry:
-    """The registry's entry of one expert, by its name or its folder; `InputError` names what there is otherwise."""
+    """The registry's entry of one expert, by its name, folder or file; `InputError` names what there is otherwise."""
     _load_families()
     if name not in _ENTRIES and (Path(name) / CARD_FILE).is_file():
         name = _register_folder(Path(name))
+    if name not in _ENTRIES and name.endswith(".py") and Path(name).is_file():
+        name = _register_file(Path(name))
     if name not in _ENTRIES:
         known = ", ".join([*SETS, *_ENTRIES])
         raise InputError(f"no expert or set named {name!r}; known: {known}")
