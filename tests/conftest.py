@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from generated import Trained, train
+
 settings.register_profile("enecg", deadline=None)  # a busy machine is no defect
 settings.load_profile("enecg")
 
@@ -23,3 +25,9 @@ def shared_data() -> Path:
             pytest.fail(told)
         pytest.skip(told)
     return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A generated cohort, its embeddings, and a bundle fitted on folds 1 to 7; to be left as it is."""
+    return train(tmp_path_factory.mktemp("trained"))

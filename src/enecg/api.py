@@ -33,6 +33,7 @@ from enecg.embed.pipeline import EmbedReport, Skipped
 from enecg.embed.store import Store
 from enecg.ensemble import bundle as bundles
 from enecg.ensemble.answer import predict_files
+from enecg.ensemble.fit import checked
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
@@ -150,7 +151,10 @@ def fit(
     """
     chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
     cohort = _cohort(manifest, where)
-    _tell_problems([cohort.target(task) for task in wanted], say)
+    targets = [cohort.target(task) for task in wanted]
+    _tell_problems(targets, say)
+    for target in targets:
+        checked(target, cohort.subjects, chosen)  # what cannot be fitted is told before it is embedded
     infos = [ExpertInfo.of(expert) for expert in found]
     data = _gather(cohort, found, infos, store, progress, say)
     ensemble = run.train(data, wanted, infos, recipe=chosen, seed=seed, progress=_steps(progress, say))
@@ -241,8 +245,8 @@ def crossval(
     """
     chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
     cohort = _cohort(manifest, where)
-    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     _tell_problems([cohort.target(task) for task in wanted], say)
+    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
     data = _gather(cohort, found, infos, store, progress, say)
     evaluation = run.crossval(

@@ -247,8 +247,8 @@ def predict(
     files: Annotated[list[Path], typer.Argument(help="Recordings.", show_default=False)],
     format: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet.", **_FILE)] = None,
-    rate: Annotated[float | None, typer.Option(help="Hz, for files that do not state it.")] = None,
-    unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, for files that do not state it.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
+    unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
 ) -> None:
     """Answer all tasks of a bundle for recordings."""
     from enecg import show
@@ -260,7 +260,7 @@ def predict(
     document = api.predict(bundle, files, rate=rate, unit=unit)
     show.predictions(document, format, out)
     for each in document["skipped"]:
-        _say(f"skipped {each['record']}: {each['reason']}")
+        _say(f"skipped {each['record']}: {each['reason'].removeprefix(each['record'] + ': ')}")
     if not any(each["usable"] for each in document["predictions"]):
         raise InputError(f"none of {len(files)} files could be interpreted; the reasons are above")
 

@@ -197,9 +197,10 @@ def _said(answer: Mapping[str, Any]) -> str:
     decision = answer["decision"]
     if decision is None:
         return "no answer"
-    top = sorted(answer["probabilities"].items(), key=lambda kv: -kv[1])[:3]
-    chosen = ", ".join(decision) or "none" if isinstance(decision, list) else decision
-    return f"{chosen} ({', '.join(f'{name} {p:.2f}' for name, p in top)})"
+    chosen = decision if isinstance(decision, list) else [decision]
+    ranked = sorted(answer["probabilities"].items(), key=lambda kv: (kv[0] not in chosen, -kv[1]))
+    shown = ", ".join(f"{name} {p:.2f}" for name, p in ranked[: max(3, len(chosen))])
+    return f"{', '.join(chosen) or 'none'} ({shown})"
 
 
 def _measured(answer: Mapping[str, Any]) -> str:

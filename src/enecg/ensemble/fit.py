@@ -21,6 +21,7 @@ from enecg.tasks import Target
 
 Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
 FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
+JOINT = "all/joint"  # the baseline: one head on all embeddings side by side; no member of the ensemble
 FEWEST_OF_CLASS = 10  # labelled recordings below which a class is not offered
 
 
@@ -52,7 +53,7 @@ def fit(
     """
     recipe = recipe or Recipe()
     subjects = np.asarray(subjects, dtype=str)
-    targets = [_checked(target, subjects, recipe) for target in targets]
+    targets = [checked(target, subjects, recipe) for target in targets]
     by_name = {target.task.name: target for target in targets}
     predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
     view = _view(experts)
@@ -64,8 +65,12 @@ def fit(
     return Ensemble(list(experts), models, predictors, view, {**asdict(recipe), "seed": seed}, training or {})
 
 
-def _checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
-    """The target with the classes that can be learned, or an error that says why the task cannot be fitted."""
+def checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
+    """The target with the classes that can be learned.
+
+    Raises:
+        InputError: the task cannot be fitted; why.
+    """
     task, known = target.task, target.known
     people = len(np.unique(subjects[known]))
     if known.sum() < FEWEST or people < 2 * recipe.folds:
@@ -130,7 +135,7 @@ def _fit_heads(
         for head, its_tasks in recipe.heads(info, tasks)
     ]
     sizes = [info.dim for info in experts]
-    plan.append(("all/joint", tuple(info.name for info in experts), Joint(sizes), list(range(len(tasks)))))
+    plan.append((JOINT, tuple(info.name for info in experts), Joint(sizes), list(range(len(tasks)))))
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
     predictors, scores = [], {}
     for name, names, head, its_tasks in plan:
@@ -158,7 +163,7 @@ def _fit_task(
 ) -> TaskModel:
     """Weights, gate, baselines and calibration of one task, all from out-of-fold scores."""
     name = target.task.name
-    members = [p for p in predictors if name in p.tasks and len(p.experts) == 1]
+    members = [p for p in predictors if name in p.tasks and p.name != JOINT]
 
     def combine(chosen: Sequence[str], rule: str = "non-negative") -> Combiner:
         return Combiner.fit(chosen, [scores[member][name] for member in chosen], target, rule)  # type: ignore[arg-type]
@@ -181,7 +186,7 @@ def _fit_task(
         verdict,
         {expert: combine([p.name for p in members if p.experts == (expert,)]) for expert in experts},
         combine(names, "free"),
-        combine(["all/joint"]),
+        combine([JOINT]),
         constant,
         residual_quantiles(target, honest),
         choose_thresholds(target, honest),
