@@ -43,14 +43,13 @@ def _card(name: str, what: str, file: str, leads: tuple[str, ...], parameters: i
         weights=Weights(file=file, hub="PKUDigitalHealth/ECGFounder"),
         cost_ms=cost_ms,
         notes="The authors insist on their preparation: notch, band-pass, running median taken off, one mean and "
-        "deviation for all leads together. The code is under MIT; the weights' own page was not read. Its labels are "
-        "those of HEEDB (Boston), where MIMIC-IV-ECG's hospital is not. A shorter recording is filled up behind, and "
-        "what is filled up is left out of the mean.",
+        "deviation for all leads together. The code is under MIT; the page of the weights was not read. A shorter "
+        "recording is filled up behind, and what is filled up is left out of the mean over time.",
     )
 
 
-CARD: Final = _card("ecgfounder", "twelve leads", "12_lead_ECGFounder.pth", STANDARD, 30_598_896, 60.0)
-ONE_LEAD: Final = _card("ecgfounder-1lead", "lead I alone", "1_lead_ECGFounder.pth", ("I",), 30_587_632, 62.0)
+CARD: Final = _card("ecgfounder", "twelve leads", "12_lead_ECGFounder.pth", STANDARD, 30_598_896, 53.0)
+ONE_LEAD: Final = _card("ecgfounder-1lead", "lead I alone", "1_lead_ECGFounder.pth", ("I",), 30_587_632, 52.0)
 
 
 def build(state: Mapping[str, torch.Tensor], sizes: Mapping[str, Any] = SIZES) -> torch.nn.Module:

@@ -67,11 +67,11 @@ def _card(size: str, parameters: int, cost_ms: float, **known: Any) -> Card:
 
 
 CARDS: Final[Mapping[str, Card]] = {
-    "small": _card("small", 18_887_360, 570.0),
+    "small": _card("small", 18_887_360, 432.0),
     "base": _card(
         "base",
         84_960_384,
-        2150.0,
+        1845.0,
         sha256="1a436826ffe618273ec62b9656dc4cab8edc470364f104e90542a4ebc14fb825",
         bytes=453_940_120,
         revision="9fea447e740eb968a9e8d80c7562ae122bdb5dde",

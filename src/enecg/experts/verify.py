@@ -120,17 +120,13 @@ def _behaviour(expert: Expert) -> list[Check]:
     first = expert.encode(batch)
     is_right = first.shape == (len(batch), expert.card.dim) and first.dtype == np.float32
     checks = [Check("embedding", f"{first.dtype} {list(first.shape)} from {len(batch)} windows", is_right)]
-    again = expert.encode(batch)
-    checks.append(Check("repetition", "the same numbers again", np.array_equal(first, again, equal_nan=True)))
+    if isinstance(expert, NetworkExpert):
+        expert.module.train()  # must not matter
+    same = np.array_equal(first, expert.encode(batch), equal_nan=True)
+    checks.append(Check("repetition", "the same numbers again, were the network set to training or not", same))
     alone = np.concatenate([expert.encode(batch[row : row + 1]) for row in range(len(batch))])
     away = _distance(first, alone)
     checks.append(Check("batch mates", f"alone as among others: {away:.1e} of the largest number", away <= TOLERANCE))
-    if isinstance(expert, NetworkExpert):
-        expert.module.train()
-        trained = expert.encode(batch)
-        expert.module.eval()
-        same = np.array_equal(first, trained, equal_nan=True)
-        checks.append(Check("training mode", "dropout stays off when the network is set to training", same))
     return checks
 
 
@@ -162,8 +158,8 @@ def batch_for(expert: Expert) -> Batch:
 
 
 def made_recordings() -> tuple[Recording, ...]:
-    """Three recordings by a formula: 10 s, 10 s at another rate and pulse, and 7 s, which most experts must fill up."""
-    return _made(500.0, 10.0, 0.8), _made(400.0, 10.0, 1.1), _made(500.0, 7.0, 0.65)
+    """Two recordings by a formula: 10 s, and 7 s at another rate and pulse, which most experts must fill up."""
+    return _made(500.0, 10.0, 0.8), _made(400.0, 7.0, 1.1)
 
 
 # Of a beat: seconds from the R peak, width in s, and height in mV in two directions of the heart's plane.
