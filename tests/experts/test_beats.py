@@ -70,10 +70,11 @@ def test_every_beat_is_found_at_any_rate_in_twelve_leads_or_one(rate: float, fir
     truth = regular(rate, first=first)
     recording = dipole(truth, short=min(1.0, np.sqrt(60 / rate)))
     peaks = found(recording if lead is None else recording.select([lead]))
-    truth = within(truth)
-    assert np.abs(peaks[:, None] - truth).min(0).max() < 0.035  # none is missed
-    assert np.abs(np.diff(peaks) - 60 / rate).max() < 0.008  # none is put in between
-    assert len(peaks) - len(truth) <= 2  # but for the 150 ms at the edges
+    inner = peaks[(peaks > 0.3) & (peaks < 9.7)]  # nearer to an end a P or T wave may belong to an unseen QRS
+    wanted = truth[(truth > 0.3) & (truth < 9.7)]
+    assert np.abs(peaks[:, None] - wanted).min(0).max() < 0.035  # none is missed
+    assert np.abs(np.diff(inner) - 60 / rate).max() < 0.008  # none is put in between
+    assert len(peaks) <= ((truth > 0) & (truth < 10)).sum() + 1
 
 
 @pytest.mark.parametrize("early", [0.45, 0.6])

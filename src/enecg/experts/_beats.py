@@ -131,7 +131,7 @@ def _repeated(typical: np.ndarray, starts: np.ndarray, samples: int) -> np.ndarr
 
 
 def slope_energy(signal: np.ndarray) -> np.ndarray:
-    """Energy of the slope over the leads, smoothed over 90 ms: high at each QRS complex.
+    """Energy of the slope over the leads, smoothed over 130 ms: high at each QRS complex.
 
     The energy of Pan and Tompkins (1985), of several leads at once: absolute slopes are averaged over the leads
     before they are squared, so that an artefact in one lead weighs little, and the steepest 0.5 % of each lead
@@ -151,7 +151,9 @@ def slope_energy(signal: np.ndarray) -> np.ndarray:
     rank = samples - max(1, samples // 200)
     cap = np.partition(slope, rank, axis=1)[:, rank : rank + 1]
     power = np.square(np.minimum(slope, cap).mean(0))
-    energy: np.ndarray = np.sqrt(np.maximum(uniform_filter1d(power, 9, mode="nearest"), 0))
+    for width in (9, 5):  # the second rounds the plateaus that the first leaves
+        power = uniform_filter1d(power, width, mode="nearest")
+    energy: np.ndarray = np.sqrt(np.maximum(power, 0))
     return energy
 
 
@@ -177,14 +179,13 @@ def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndar
         return np.empty(0), np.empty(0)
     level = uniform_filter1d(maximum_filter1d(energy, 200, mode="nearest"), 300, mode="nearest")
     height = energy / np.clip(level, 0.4 * top, 1.5 * top)
-    found, _ = find_peaks(height, distance=_APART, height=0.2)
-    found = found[(found >= _HALF) & (found < len(energy) - _HALF)]
-    peaks = _without_t_waves(found[height[found] > 0.45], height)
+    found = find_peaks(np.pad(height, 1), distance=_APART, height=0.2)[0] - 1  # the ends may be peaks
+    peaks = _chosen(found[height[found] > 0.45], height)
     noise = np.median(height)
     trust = np.clip(1 - 3 * (noise - 0.1), 0.3, 1)  # in the energy alone
     if len(peaks) >= 3 and trust < 1:
         height = height * (trust + (1 - trust) * _resemblance(signal, peaks))
-        peaks = _without_t_waves(found[height[found] > 0.2 + 0.25 * trust], height)
+        peaks = _chosen(found[height[found] > 0.2 + 0.25 * trust], height)
     if len(peaks) == 0:
         return np.empty(0), np.empty(0)
     at, alike = _align(signal, energy, peaks)
@@ -194,8 +195,12 @@ def r_peaks(signal: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndar
     return at, alike
 
 
-def _without_t_waves(peaks: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Of two peaks closer than `_T_WAVE`, drop the one that is much lower (a T wave, or a P wave before it)."""
+def _chosen(peaks: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """The peaks that are QRS complexes inside the window.
+
+    Of two peaks closer than `_T_WAVE` the one that is much lower is left out: a T wave, or a P wave before its QRS.
+    Then those are left out whose QRS may be cut off by an end.
+    """
     keep: list[int] = []
     for peak in peaks.tolist():
         if keep and peak - keep[-1] < _T_WAVE:
@@ -204,7 +209,7 @@ def _without_t_waves(peaks: np.ndarray, height: np.ndarray) -> np.ndarray:
             if height[keep[-1]] < _T_SHARE * height[peak]:
                 keep.pop()
         keep.append(peak)
-    return np.array(keep, int)
+    return np.array([peak for peak in keep if _HALF <= peak < len(height) - _HALF], int)
 
 
 def _resemblance(signal: np.ndarray, peaks: np.ndarray) -> np.ndarray:
