@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from enecg import NOTICE, __version__
+from enecg.cli_experts import app as experts_app
+from enecg.cli_experts import pretrain
 from enecg.errors import EnecgError, InputError
 
 if TYPE_CHECKING:
@@ -50,8 +52,8 @@ app = typer.Typer(
     name="enecg", cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help=f"Ensembles of frozen ECG experts with small trained heads. {NOTICE}",
 )  # fmt: skip
-experts_app = typer.Typer(no_args_is_help=True, help="The frozen experts: list them, show their cards.")
 app.add_typer(experts_app, name="experts")
+app.command()(pretrain)
 
 _FILE: dict[str, Any] = {"dir_okay": False, "writable": True, "callback": _make_room}
 Manifest = Annotated[Path, typer.Argument(help="CSV or Parquet table, one row a recording.", show_default=False)]
@@ -90,40 +92,6 @@ def demo(
 
     report = run(out, subjects=subjects, experts=experts, recipe=recipe, seed=seed, say=typer.echo)
     typer.echo(f"report: {report}")
-
-
-def _card(name: str) -> dict[str, Any]:
-    from enecg.experts import registry
-
-    entry = registry.entry(name)
-    return {**entry.card().as_dict(), "available": entry.available()}
-
-
-@experts_app.command("list")
-def experts_list(as_json: AsJson = False) -> None:
-    """All experts: what they are, their licence, and whether they are here."""
-    from enecg import show
-    from enecg.experts import registry
-
-    cards = [_card(name) for name in registry.names()]
-    if as_json:
-        show.write_json(cards)
-    else:
-        show.experts(cards, registry.SETS)
-
-
-@experts_app.command("show")
-def experts_show(
-    name: Annotated[str, typer.Argument(help="Of the expert.", show_default=False)], as_json: AsJson = False
-) -> None:
-    """The card of one expert."""
-    from enecg import show
-
-    card = _card(name)
-    if as_json:
-        show.write_json(card)
-    else:
-        show.card(card)
 
 
 @app.command()
@@ -263,24 +231,6 @@ def predict(
         _say(f"skipped {each['record']}: {each['reason'].removeprefix(each['record'] + ': ')}")
     if not any(each["usable"] for each in document["predictions"]):
         raise InputError(f"none of {len(files)} files could be interpreted; the reasons are above")
-
-
-@app.command()
-def pretrain(
-    manifest: Manifest,
-    out: Annotated[Path, typer.Option(help="Folder for the expert.", show_default=False)],
-    where: Where = None,
-    steps: Annotated[int | None, typer.Option(help="Training steps.", min=1)] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-) -> None:
-    """Train a small expert of one's own on recordings without labels; use it as --experts FOLDER."""
-    from enecg.cohort.manifest import Cohort
-    from enecg.pretrain.tiny import pretrain_tiny
-
-    options: dict[str, Any] = {} if steps is None else {"steps": steps}
-    pretrain_tiny(Cohort.load(manifest, where), out, seed=seed, progress=not quiet, **options)
-    typer.echo(f"expert: {out}; use it as --experts {out}")
 
 
 @app.command()

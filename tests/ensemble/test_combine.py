@@ -50,6 +50,13 @@ def test_class_weights_are_not_negative_and_probabilities_are_calibrated(kind: s
         assert np.allclose(p.sum(1), 1)
 
 
+def test_a_measurement_that_is_as_good_alone_is_passed_through() -> None:
+    members, target = _regression()
+    exact = target.y + np.random.default_rng(1).normal(0, 0.01, target.y.shape)
+    combiner = Combiner.fit(["a/direct", "b/x"], [exact, members[1]], target, "non-negative")
+    assert (combiner.predict([exact, members[1]]) == exact).all()
+
+
 def test_heads_that_shrink_are_stretched() -> None:
     _, target = _regression()
     shrunk = [60 + 0.5 * (target.y - 60)]

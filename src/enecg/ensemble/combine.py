@@ -14,6 +14,7 @@ from enecg.tasks import Kind, Target
 # Pull of the class weights towards the uniform mean, in units of summed log-loss: a class with a handful of
 # positives keeps the mean, one with hundreds finds its own weights.
 PULL = 2.0
+AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
 Rule = Literal["non-negative", "free"]
 
 
@@ -191,6 +192,12 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
     start = np.append(np.full(count, 1 / count), 0.0)
     bounds = [(0 if rule == "non-negative" else None, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}).x
+    alone = np.abs(x - truth[:, None]).mean(0)
+    if (
+        rule == "non-negative"
+        and alone.min() <= (1 + AS_GOOD) * np.abs(x @ found[:count] + found[count] * unit - truth).mean()
+    ):
+        return np.eye(count)[:, [alone.argmin()]], np.zeros(1)
     weights = np.where(np.abs(found[:count]) < 1e-4, 0, found[:count])
     return weights[:, None], np.array([found[count] * unit + centre * (1 - weights.sum())])
 
