@@ -29,6 +29,7 @@ def train(folder: Path) -> Trained:
     manifest = make_cohort(folder / "cohort", SUBJECTS, seed=3)
     rows = read_rows(manifest)
     for row in rows:
+        row["rhythm"] = row["arrhythmia"] if row["arrhythmia"] in ("SR", "AFIB") else "other"
         row["findings"] = ";".join(part for part in (row["arrhythmia"], row["conduction"]) if part != "normal")
     write_rows(manifest, rows)
     enecg.embed(manifest, EXPERTS, folder / "store")

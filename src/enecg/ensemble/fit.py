@@ -85,10 +85,15 @@ def checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
     return learnable(target, FEWEST_OF_CLASS)
 
 
-def learnable(target: Target, fewest: int) -> Target:
+def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.array(True),)) -> Target:
     """Drop classes with fewer than `fewest` recordings; in a multiclass task these recordings become unlabelled.
 
     A class of a handful cannot be told from noise, and its noise would take probability from the others.
+
+    Args:
+        target: labels.
+        fewest: labelled recordings that a class must have.
+        parts: bool `[recording]` each; a class must have as many in each of them.
 
     Raises:
         InputError: fewer than two classes of a multiclass task, or none of a multilabel one, are left.
@@ -96,12 +101,12 @@ def learnable(target: Target, fewest: int) -> Target:
     task = target.task
     if task.kind not in ("multiclass", "multilabel"):
         return target
-    counts = np.nansum(target.y, axis=0).astype(int)
+    counts = np.min([np.nansum(target.y, axis=0, where=part[..., None]) for part in parts], axis=0).astype(int)
     kept = counts >= fewest
     told = tuple(
         f"task {task.name}: class {name} has {count} labelled recordings, fewer than {fewest}, and is left out"
         for name, count, stays in zip(task.classes, counts, kept, strict=True)
-        if not stays and count
+        if not stays
     )
     if kept.sum() < (2 if task.kind == "multiclass" else 1):
         raise InputError(f"task {task.name}: too few classes have {fewest} labelled recordings or more")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,7 +59,7 @@ def train(
     progress: Report = lambda _: None,
 ) -> Ensemble:
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
-    targets, left_out = _targets(data.cohort, tasks, FEWEST_OF_CLASS)
+    targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
     facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
     return fit(
         data.embeddings,
@@ -74,12 +73,13 @@ def train(
     )
 
 
-def _targets(cohort: Cohort, tasks: Sequence[Task], fewest: int) -> tuple[list[Target], list[str]]:
-    """The labels of the classes that can be learned, and a line for each class that is left out."""
-    targets, left_out = [], []
+def _targets(cohort: Cohort, tasks: Sequence[Task], parts: Sequence[np.ndarray]) -> tuple[list[Target], list[str]]:
+    """The labels of the classes that can be learned in each training part, and a line for each class left out."""
+    targets: list[Target] = []
+    left_out: list[str] = []
     for task in tasks:
         whole = cohort.target(task)
-        targets.append(learnable(whole, fewest))
+        targets.append(learnable(whole, FEWEST_OF_CLASS, parts))
         left_out += targets[-1].problems[len(whole.problems) :]
     return targets, left_out
 
@@ -197,11 +197,9 @@ def crossval(
     Raises:
         InputError: too few subjects for the folds, or a task that cannot be fitted.
     """
-    fewest = math.ceil(FEWEST_OF_CLASS * folds / (folds - 1))  # so that a class is there in every training part
-    learned, left_out = _targets(data.cohort, tasks, fewest)
+    fold = subject_folds(data.cohort.subjects, folds, seed)
+    learned, left_out = _targets(data.cohort, tasks, [fold != k for k in range(folds)])
     targets = {target.task.name: target for target in learned}
-    subjects = data.cohort.subjects
-    fold = subject_folds(subjects, folds, seed)
     parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
     for k in range(folds):
         inside, outside = data.take(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
@@ -229,20 +227,18 @@ def crossval(
 
 
 def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutput]]]) -> TaskPredictions:
-    """One task's answers of all folds in the cohort's order; a class that a fold had not seen has probability 0."""
-    name, shape = target.task.name, target.y.shape
-    each = [(rows, TaskPredictions.of(found[name]), found[name].task) for rows, found in parts]
+    """One task's answers of all folds in the cohort's order; all folds have the same classes."""
+    each = [(rows, TaskPredictions.of(found[target.task.name])) for rows, found in parts]
 
     def filled(pick: Callable[[TaskPredictions], np.ndarray | None]) -> np.ndarray:
-        out = np.zeros(shape)
-        for rows, prediction, task in each:
-            columns = np.array([target.task.output_names.index(output) for output in task.output_names])
-            out[np.ix_(rows, columns)] = pick(prediction)
+        out = np.empty(target.y.shape)
+        for rows, prediction in each:
+            out[rows] = pick(prediction)
         return out
 
     first = each[0][1]
     weights = {
-        expert: float(np.average([p.weights[expert] for _, p, _ in each], weights=[len(rows) for rows, _, _ in each]))
+        expert: float(np.average([p.weights[expert] for _, p in each], weights=[len(rows) for rows, _ in each]))
         for expert in first.weights
     }
     interval, thresholds = first.low is not None, first.thresholds is not None

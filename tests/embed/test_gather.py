@@ -1,0 +1,59 @@
+"""Gathering: recordings that all experts have seen, each with its own embeddings, whatever the order of rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_experts import Summary, write_cohort
+
+from enecg.cohort.manifest import Cohort
+from enecg.embed.gather import gather
+from enecg.embed.pipeline import embed_recordings
+from enecg.embed.store import Store
+from enecg.errors import InputError
+from enecg.experts.inputs import InputSpec
+from enecg.readers import read
+
+EXPERTS = [Summary("wide"), Summary("narrow", InputSpec(rate=50.0, leads=("II", "V2"), scaling="none"))]
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Cohort:
+    return Cohort.load(write_cohort(tmp_path / "cohort", 8))
+
+
+def test_each_recording_has_its_own_embeddings(cohort: Cohort, tmp_path: Path) -> None:
+    mixed = cohort.take([5, 0, 7, 2, 3])
+    data = gather(mixed, EXPERTS, Store(tmp_path / "store"), progress=False)
+    assert data.cohort.records == sorted(mixed.records)
+    assert data.skipped == []
+    for row in range(len(data.cohort)):
+        alone = embed_recordings([read(data.cohort.path(row))], EXPERTS)
+        for name, matrix in data.embeddings.items():
+            assert np.allclose(matrix[row], alone[name][0], atol=1e-4, equal_nan=True)
+    some = data.take(np.array([False, True, False, True, True]))
+    assert some.cohort.records == [data.cohort.records[i] for i in (1, 3, 4)]
+    assert np.array_equal(some.embeddings["narrow"], data.embeddings["narrow"][[1, 3, 4]])
+
+
+def test_the_order_of_rows_does_not_matter(cohort: Cohort, tmp_path: Path) -> None:
+    one, other = (
+        gather(cohort.take(order), EXPERTS, Store(tmp_path / "store"), progress=False)
+        for order in ([0, 1, 2, 3], [3, 1, 0, 2])
+    )
+    assert one.cohort.table.equals(other.cohort.table)
+    assert all(np.array_equal(one.embeddings[name], other.embeddings[name]) for name in one.embeddings)
+
+
+def test_only_what_every_expert_has_seen_is_kept(cohort: Cohort, tmp_path: Path) -> None:
+    strict = Summary("strict", InputSpec(leads=("II", "V9"), missing="error"))
+    lost = cohort.path(2).with_name(f"{cohort.path(2).name}.dat")
+    lost.unlink()
+    data = gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=False)
+    assert [each.record for each in data.skipped] == [cohort.records[2]]
+    assert sorted(data.cohort.records) == sorted({*cohort.records} - {cohort.records[2]})
+    assert all(len(matrix) == 7 for matrix in data.embeddings.values())
+    with pytest.raises(InputError, match=r"none of 8 recordings can be used; first: .*"):
+        gather(cohort, [*EXPERTS, strict], Store(tmp_path / "store"), progress=False)
