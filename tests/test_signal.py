@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from enecg.signal import bandpass, fill_gaps, fir_bandpass, resample, scale, windows
+from enecg.signal import bandpass, fill_gaps, fir_bandpass, notch, resample, running_median, scale, windows
 
 RATES = st.sampled_from([50.0, 99.9, 100.0, 128.0, 240.0, 250.0, 257.3, 300.0, 333.33, 360.0, 500.0, 977.0, 1000.0])
 
@@ -142,3 +142,25 @@ def test_windows(count: int, window: int, hop: int, at_most: int) -> None:
         assert len(starts) == at_most or starts[-1] + hop + window > count
     else:
         assert starts == [0]
+
+
+class TestNotch:
+    def test_takes_off_the_mains_and_leaves_the_rest(self) -> None:
+        time = np.arange(5000) / 500
+        mains, wave = np.sin(2 * np.pi * 50 * time), np.sin(2 * np.pi * 10 * time)
+        left = notch((wave + mains)[None], 500.0, 50.0)[0]
+        assert left.dtype == np.float32
+        assert np.abs(left - wave)[500:-500].max() < 0.02
+
+    def test_above_half_the_rate_there_is_nothing(self) -> None:
+        signal = np.random.default_rng(0).normal(size=(2, 400)).astype(np.float32)
+        np.testing.assert_array_equal(notch(signal, 100.0, 50.0), signal)
+
+
+class TestRunningMedian:
+    @given(st.integers(1, 40).map(lambda half: 2 * half + 1), st.integers(0, 99))
+    def test_is_the_median_of_what_lies_around(self, count: int, at: int) -> None:
+        signal = np.random.default_rng(1).normal(size=(2, 3, 100)).astype(np.float32)
+        padded = np.pad(signal, ((0, 0), (0, 0), (count // 2, count // 2)))
+        expected = np.median(padded[..., at : at + count], axis=-1)
+        np.testing.assert_array_equal(running_median(signal, count)[..., at], expected)

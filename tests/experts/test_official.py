@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from enecg.errors import WeightsError
 from enecg.experts import ecgfm, ecgfounder, moment
 from enecg.experts.generate import draw
-from enecg.experts.weights import fold_weight_norm
+from enecg.experts.inputs import prepare
+from enecg.experts.published import locate
+from enecg.experts.verify import made_recordings
+from enecg.experts.weights import fold_weight_norm, load_state
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
 TOLERANCE = 2e-5
@@ -176,3 +180,25 @@ def test_moment_refuses_a_stale_configuration(config: dict[str, Any], said: str)
     with pytest.raises(WeightsError, match=said) as error:
         moment.build(drawn(case), config, case["sizes"])
     assert "\n" not in str(error.value)
+
+
+def test_ecgfounder_on_the_published_file() -> None:
+    """Only where the file was fetched: logits of a ramp that others report for it."""
+    folder = locate(ecgfounder.CARD)
+    if folder is None:
+        pytest.skip("the published file of ECGFounder is not here (enecg experts fetch ecgfounder)")
+    state = load_state(folder / ecgfounder.CARD.weights.file, inside="state_dict")
+    ramp = torch.linspace(-1, 1, 60000).view(1, 12, 5000)
+    features = run(ecgfounder.build(state), ramp, torch.tensor([5000]))
+    logits = features @ state["dense.weight"].T + state["dense.bias"]
+    reported = [8.3751173, -4.1527028, -6.7856750, -2.8647900, 4.4135675, -2.2547250, -5.3009405, -6.1225495]
+    torch.testing.assert_close(logits[0, :8], torch.tensor(reported), atol=1e-4, rtol=0)
+
+
+def test_ecgfounder_prepares_as_its_authors_do() -> None:
+    recording = made_recordings()[0]
+    prepared = prepare(recording, ecgfounder.CARD.input).signal[0]
+    filtered = filtfilt(*iirnotch(50, 30, 500), recording.signal.astype(np.float64))
+    filtered = filtfilt(*butter(4, [0.67, 40], "bandpass", fs=500), filtered)
+    flat = filtered - np.stack([medfilt(lead, 201) for lead in filtered])
+    np.testing.assert_allclose(prepared, (flat - flat.mean()) / flat.std(), atol=1e-3)

@@ -76,7 +76,7 @@ CARDS: Final[Mapping[str, Card]] = {
         bytes=453_940_120,
         revision="9fea447e740eb968a9e8d80c7562ae122bdb5dde",
     ),
-    "large": _card("large", 308_340_224, 7700.0),
+    "large": _card("large", 308_340_224, 6507.0),
 }
 
 
