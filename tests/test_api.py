@@ -30,9 +30,9 @@ def test_there_are_at_most_twelve_and_each_says_what_it_is() -> None:
         enecg.train  # noqa: B018
 
 
-def test_every_command_over_recordings_has_a_verb_of_its_name() -> None:
+def test_each_verb_over_recordings_has_a_command_of_its_name() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    assert set(VERBS) - {"load", "read"} == commands - {"demo", "doctor", "pretrain"}
+    assert set(VERBS) - {"load", "read"} <= commands
     for name in VERBS:
         documented = inspect.getdoc(getattr(enecg, name)) or ""
         for parameter in inspect.signature(getattr(enecg, name)).parameters:

@@ -292,6 +292,8 @@ def _create(names: str | Sequence[str]) -> list[Expert]:
 def _cohort(manifest: str | Path | Cohort, where: str | None) -> Cohort:
     if not isinstance(manifest, Cohort):
         return Cohort.load(manifest, where)
+    if where is None:
+        return manifest
     return Cohort.from_table(manifest.table, manifest.root, manifest.name, where)
 
 

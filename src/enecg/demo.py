@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -61,7 +62,8 @@ def run(
     show.write_json(evaluation.document, folder / "results.json")
 
     say("5/5 predicting a real recording")
-    shown = [read(_real_file()), read(cohort.path(int(tested.argmax())))]
+    paths = [_real_file(), cohort.path(int(tested.argmax()))]
+    shown = [replace(read(path), source=path.name) for path in paths]
     told = api.predict(bundle, shown)["predictions"]
     report = folder / "report.html"
     write_html(
