@@ -103,8 +103,9 @@ def test_absent_leads_are_zeros_or_refused(expert: Expert, embedding: np.ndarray
             with pytest.raises(InputError, match="leads missing"):
                 seen_by(expert, bare)
         return
-    found = expert.encode(seen_by(expert, bare))
-    assert found.shape == (1, expert.card.dim)
+    windows = seen_by(expert, bare)
+    found = expert.encode(windows)
+    assert found.shape == (len(windows), expert.card.dim)
     assert not np.isinf(found).any()
     assert np.isfinite(found).any()
 
