@@ -109,6 +109,18 @@ def test_bag_is_the_mean_of_its_members() -> None:
     assert np.allclose(bag.predict(x)[0], mean)
 
 
+def test_adapters_are_low_rank_and_leave_the_trunk_alone() -> None:
+    embeddings, targets, subjects = make(150)
+    x = embeddings["measures"]
+    plain = FFN(epochs=10).fit(x, targets, subjects, seed=2)
+    adapted = FFN(epochs=10, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
+    one, other = plain.trunk.state_dict(), adapted.trunk.state_dict()
+    assert all((one[key] == other[key]).all() for key in one)
+    assert len(adapted.adapters) == len(targets)
+    assert all(part.shape[0 if key.endswith("A") else 1] == 4 for a in adapted.adapters for key, part in a.items())
+    assert not np.allclose(plain.predict(x)[0], adapted.predict(x)[0])
+
+
 def test_direct_passes_the_measurement_through() -> None:
     embeddings, targets, subjects = make(50)
     x = embeddings["measures"]

@@ -49,6 +49,7 @@ def save(ensemble: Ensemble, folder: Path) -> str:
     try:
         document, states = _document(ensemble)
         save_file({key: np.ascontiguousarray(v) for key, v in states.tensors.items()}, work / TENSORS)
+        (work / TENSORS).chmod(0o644)
         for name, text in states.texts.items():
             path = work / "trees" / name
             path.parent.mkdir(parents=True, exist_ok=True)

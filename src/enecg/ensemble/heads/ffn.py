@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from typing_extensions import override
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
 from enecg.ensemble.heads.features import Standard
 from enecg.tasks import Target
+
+ADAPTED: Final = ("first", "second")  # the layers of a trunk that get low-rank adapters; alpha equals the rank
 
 
 class Trunk(nn.Module):
@@ -32,23 +35,40 @@ class Trunk(nn.Module):
         return [output(x) for output in self.outputs]
 
 
+Adapters = dict[str, Tensor]  # `first.A` [rank, in], `first.B` [out, rank], and so for `second`
+
+
 @dataclass
 class FittedFFN(FittedHead):
-    """A trunk and, per task, the scale of its labels and merged low-rank weights where it was adapted."""
+    """A trunk, the scale of each task's labels, and each task's low-rank adapters where it was adapted."""
 
     type: ClassVar[str] = "ffn"
 
     standard: Standard
-    trunks: list[Trunk]  # one shared by all tasks, or one per task once adapters are merged
+    trunk: Trunk
+    adapters: list[Adapters]  # one per task, or none
     means: list[float]
     scales: list[float]
     settings: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        self._networks = [self._merged(adapters).eval() for adapters in self.adapters] or [self.trunk.eval()]
+
+    def _merged(self, adapters: Adapters) -> Trunk:
+        """The trunk with one task's adapters added to its hidden layers."""
+        state = dict(self.trunk.state_dict())
+        for layer in ADAPTED:
+            key = f"{layer}.weight"
+            state[key] = state[key] + adapters[f"{layer}.B"] @ adapters[f"{layer}.A"]
+        merged = Trunk(**self.settings)
+        merged.load_state_dict(state)
+        return merged
 
     @torch.no_grad()
     @override
     def predict(self, x: np.ndarray) -> list[np.ndarray]:
         z = torch.from_numpy(self.standard(x))
-        shared = [trunk.eval()(z) for trunk in self.trunks]
+        shared = [network(z) for network in self._networks]
         out = []
         for task, (mean, scale) in enumerate(zip(self.means, self.scales, strict=True)):
             scores = shared[task if len(shared) > 1 else 0][task]
@@ -57,33 +77,31 @@ class FittedFFN(FittedHead):
 
     @override
     def state(self) -> HeadState:
-        state = HeadState.nested(
-            {
-                "type": self.type,
-                "means": self.means,
-                "scales": self.scales,
-                "settings": self.settings,
-                "trunks": len(self.trunks),
-            },
-            {"standard": self.standard.state()},
-        )
-        for i, trunk in enumerate(self.trunks):
-            state.tensors |= {f"trunk{i}.{key}": value.numpy() for key, value in trunk.state_dict().items()}
+        meta = {"type": self.type, "means": self.means, "scales": self.scales, "settings": self.settings}
+        state = HeadState.nested({**meta, "adapters": len(self.adapters)}, {"standard": self.standard.state()})
+        for inside, tensors in self._tensors():
+            state.tensors |= {f"{inside}{key}": value.numpy() for key, value in tensors.items()}
         return state
+
+    def _tensors(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
+        yield "trunk.", self.trunk.state_dict()
+        for i, adapters in enumerate(self.adapters):
+            yield f"lora{i}.", adapters
 
     @override
     @classmethod
     def restore(cls, state: HeadState) -> FittedFFN:
-        meta, trunks = state.meta, []
-        for i in range(meta["trunks"]):
-            inside = f"trunk{i}."
-            weights = {
-                k.removeprefix(inside): torch.tensor(v) for k, v in state.tensors.items() if k.startswith(inside)
-            }
-            trunk = Trunk(**meta["settings"])
-            trunk.load_state_dict(weights)
-            trunks.append(trunk)
-        return cls(Standard.restore(state.part("standard")), trunks, meta["means"], meta["scales"], meta["settings"])
+        meta = state.meta
+
+        def inside(prefix: str) -> dict[str, Tensor]:
+            found = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            return {key: torch.tensor(value) for key, value in found.items()}
+
+        trunk = Trunk(**meta["settings"])
+        trunk.load_state_dict(inside("trunk."))
+        adapters = [inside(f"lora{i}.") for i in range(meta["adapters"])]
+        standard = Standard.restore(state.part("standard"))
+        return cls(standard, trunk, adapters, meta["means"], meta["scales"], meta["settings"])
 
 
 @dataclass
@@ -138,27 +156,28 @@ class FFN(Head):
             return torch.stack([loss(scores, truth[rows]) for loss, scores, truth in pairs]).sum()
 
         self._train(trunk, trunk.parameters(), inputs, held, total, self.epochs, self.rate)
-        trunks = [trunk]
+        adapters: list[Adapters] = []
         if self.lora_rank:
-            trunks = [
-                self._adapt(trunk, settings, inputs, held, lambda f, rows, i=i: losses[i](f[i], labels[i][rows]))
+            adapters = [
+                self._adapt(trunk, inputs, held, lambda f, rows, i=i: losses[i](f[i], labels[i][rows]))
                 for i in range(len(targets))
             ]
-        return FittedFFN(standard, [t.cpu() for t in trunks], list(means), list(scales), settings)
+        return FittedFFN(standard, trunk.cpu(), adapters, list(means), list(scales), settings)
 
-    def _adapt(self, trunk: Trunk, settings: dict[str, Any], inputs: Tensor, held: Tensor, loss: Any) -> Trunk:
-        """LoRA (Hu et al. 2021) on the hidden layers for one task, merged into a copy of the trunk."""
+    def _adapt(self, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> Adapters:
+        """LoRA (Hu et al. 2021) on the hidden layers for one task; the trunk itself stays as it is."""
         import peft  # brings transformers along: seconds that only fitting has to wait
 
-        copy = Trunk(**settings).to(inputs.device)
-        copy.load_state_dict(trunk.state_dict())
-        config = peft.LoraConfig(r=self.lora_rank, lora_alpha=self.lora_rank, target_modules=["first", "second"])
-        adapted = peft.get_peft_model(copy, config)
+        config = peft.LoraConfig(r=self.lora_rank, lora_alpha=self.lora_rank, target_modules=list(ADAPTED))
+        adapted = peft.get_peft_model(copy.deepcopy(trunk), config)
         trainable = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         self._train(adapted, iter(trainable), inputs, held, loss, self.lora_epochs, self.rate / 2)
-        merged = adapted.merge_and_unload()
-        assert isinstance(merged, Trunk)
-        return merged
+        state = adapted.state_dict()
+        return {
+            f"{layer}.{side}": state[f"base_model.model.{layer}.lora_{side}.default.weight"].cpu()
+            for layer in ADAPTED
+            for side in ("A", "B")
+        }
 
     def _train(
         self,
