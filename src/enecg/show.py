@@ -31,11 +31,11 @@ def _print(*parts: Text | Table | str) -> None:
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(title=Text(title), title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
-        table.add_column(Text(column), overflow="fold")
+        table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else str(cell) for cell in row))
     _print(table)
 
 
@@ -180,7 +180,8 @@ def _prediction_table(document: Mapping[str, Any]) -> None:
     for entry in document["predictions"]:
         rows = []
         for task, answer in entry["tasks"].items():
-            trusted = ", ".join(f"{k} {v:.0%}" for k, v in sorted(answer["weights"].items(), key=lambda kv: -kv[1])[:3])
+            most = sorted(answer["weights"].items(), key=lambda kv: -kv[1])[:3]
+            trusted = ", ".join(f"{expert} {share:.0%}" for expert, share in most if share >= 0.005)
             rows.append([task, _said(answer), trusted])
         findings = "; ".join(finding["text"] for finding in entry["quality"]) or "nothing found"
         if entry["usable"]:

@@ -25,9 +25,9 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def test_a_hospital_file_that_says_nothing_of_itself(shared_data: Path) -> None:
     path = shared_data / "formats" / "twelve_lead_500hz_mv.csv"
-    with pytest.raises(ReadError, match=r"no unit is stated; write a line `# unit: mV` on top or pass unit="):
+    with pytest.raises(ReadError, match=r"no unit is stated; write a line `# unit: mV` on top or say it with --unit"):
         read(path)
-    with pytest.raises(ReadError, match=r"no rate is stated; write a line `# rate: 500` on top.*or pass rate="):
+    with pytest.raises(ReadError, match=r"no rate is stated; write a line `# rate: 500` on top.*or say it with --rate"):
         read(path, unit="mV")
     recording = read(path, rate=500, unit="mV")
     assert (recording.leads, recording.seconds, recording.amplitude) == (STANDARD, 10.0, "mV")

@@ -61,7 +61,7 @@ def stated_or_given(stated: T | None, given: T | None, what: str, where: str, re
         ReadError: neither says it, or they contradict each other.
     """
     if stated is None and given is None:
-        raise ReadError(f"{where}: no {what} is stated; {remedy}pass {what}= when reading")
+        raise ReadError(f"{where}: no {what} is stated; {remedy}say it with --{what} (in Python {what}=)")
     if stated is not None and given is not None and stated != given:
         raise ReadError(f"{where}: the file states {what} {stated}, {what}={given} contradicts it; drop the argument")
     said = given if stated is None else stated
