@@ -352,7 +352,8 @@ def test_ctrl_c_keeps_what_was_done(trained: Trained, tmp_path: Path) -> None:
     where = f"record <= '{rows[-1]}'"
     words = ["embed", trained.manifest, "--experts", "patient", "--store", tmp_path / "store", "--where", where]
     command = [sys.executable, "-c", _PATIENT, *map(str, words), "--quiet"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent / "embed")}
+    places = [str(Path(__file__).parent / "embed"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places)}
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -48,12 +48,25 @@ def test_the_order_of_rows_does_not_matter(cohort: Cohort, tmp_path: Path) -> No
 
 
 def test_only_what_every_expert_has_seen_is_kept(cohort: Cohort, tmp_path: Path) -> None:
+    """One recording cannot be read; another lacks a lead that one of the experts insists on."""
+    strict = Summary("strict", InputSpec(leads=("II", "V6"), missing="error"))
+    partial = read(cohort.path(5)).select(["I", "II", "III", "V1", "V2", "V3", "V4", "V5"])
+    rows = [",".join(partial.leads), *(",".join(f"{value:.3f}" for value in sample) for sample in partial.signal.T)]
+    (cohort.root / "partial.csv").write_text("\n".join([f"# rate: {partial.rate}", "# unit: mV", *rows]))
+    table = cohort.table.assign(record=["nowhere", *cohort.records[1:5], "partial.csv", *cohort.records[6:]])
+    spoilt = Cohort.from_table(table.drop(columns="subject_id"), cohort.root, "spoilt")
+
+    data = gather(spoilt, [*EXPERTS, strict], Store(tmp_path / "store"), progress=False)
+    assert {each.record: each.experts for each in data.skipped} == {
+        "nowhere": ("wide", "narrow", "strict"), "partial.csv": ("strict",)
+    }  # fmt: skip
+    assert data.cohort.records == sorted([*cohort.records[1:5], *cohort.records[6:]])
+    whole = gather(cohort.take([1, 2, 3, 4, 6, 7]), [*EXPERTS, strict], Store(tmp_path / "other"), progress=False)
+    for name, matrix in data.embeddings.items():
+        assert np.allclose(matrix, whole.embeddings[name], atol=1e-4, equal_nan=True)
+
+
+def test_where_nothing_is_left_the_first_reason_is_told(cohort: Cohort, tmp_path: Path) -> None:
     strict = Summary("strict", InputSpec(leads=("II", "V9"), missing="error"))
-    lost = cohort.path(2).with_name(f"{cohort.path(2).name}.dat")
-    lost.unlink()
-    data = gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=False)
-    assert [each.record for each in data.skipped] == [cohort.records[2]]
-    assert sorted(data.cohort.records) == sorted({*cohort.records} - {cohort.records[2]})
-    assert all(len(matrix) == 7 for matrix in data.embeddings.values())
-    with pytest.raises(InputError, match=r"none of 8 recordings can be used; first: .*"):
+    with pytest.raises(InputError, match=r"none of 8 recordings can be used; first: .*V9"):
         gather(cohort, [*EXPERTS, strict], Store(tmp_path / "store"), progress=False)

@@ -178,6 +178,14 @@ def test_a_bundle_knows_its_subjects_and_names_none(trained: Trained) -> None:
     assert not [name for name in (*cohort.subjects, *cohort.records) if name in text]
 
 
+def test_hashes_of_subjects_cannot_be_looked_up_in_another_bundle(trained: Trained) -> None:
+    whole, part = Cohort.load(trained.manifest), Cohort.load(trained.manifest, TRAINING)
+    assert set(part.subjects) < set(whole.subjects)
+    one, other = (set(run.training_facts(cohort, [])["subject_hashes"]) for cohort in (whole, part))
+    assert (len(one), len(other)) == (len(set(whole.subjects)), len(set(part.subjects)))
+    assert not one & other
+
+
 @pytest.mark.parametrize(
     ("dataset", "told"),
     [
