@@ -328,7 +328,8 @@ def test_predict_skips_what_cannot_be_read_and_answers_the_rest(
 
 
 _PATIENT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background run is deaf to it, its children too
 from small_experts import Summary
 from enecg.cli import main
 from enecg.experts import registry

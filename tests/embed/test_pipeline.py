@@ -224,7 +224,8 @@ def test_a_prediction_that_an_expert_refuses_is_unknown() -> None:
 
 
 SLOW = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background run is deaf to it, its children too
 sys.path.insert(0, sys.argv[1])
 from test_pipeline import Cohort, Store, Summary, embed
 

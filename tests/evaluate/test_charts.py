@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from enecg.evaluate import charts
@@ -30,6 +30,7 @@ def texts(root: ElementTree.Element) -> list[str]:
     return [element.text or "" for element in root.iter("text")]
 
 
+@example(low=1.0, width=400401.0, about=2)
 @given(low=st.floats(-1e6, 1e6), width=st.floats(1e-3, 1e6), about=st.integers(2, 8))
 def test_ticks_are_round_even_and_inside(low: float, width: float, about: int) -> None:
     found = charts.ticks(low, low + width, about)

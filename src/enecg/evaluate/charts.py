@@ -99,8 +99,12 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round values from `low` to `high`, steps of 1, 2 or 5 times a power of ten, some `about` of them."""
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    steps = [power * factor for factor in (0.5, 1, 2, 5, 10)]
+    coarse = next(i for i, step in enumerate(steps) if i and step >= raw * 0.999)
+    for step in (steps[coarse], steps[coarse - 1]):  # few wide steps may all fall beside a narrow range
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if first <= last:
+            break
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
