@@ -311,6 +311,7 @@ def _gather(
 ) -> Gathered:
     data = gather(cohort, experts, _store(store), progress=progress)
     _tell_skipped(data.skipped, say)
+    _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
     _tell("note: ", run.overlaps(data.cohort, infos), say)
     return data
 

@@ -108,7 +108,7 @@ def embed(
 
     report = api.embed(manifest, experts, store, where=where, progress=not quiet, say=_say)
     if json_file:
-        skipped = [{"record": each.record, "reason": each.reason} for each in report.skipped]
+        skipped = [vars(each) for each in report.skipped]
         counts = {"n_recordings": report.n, "computed": report.computed, "reused": report.reused}
         show.write_json({**counts, "skipped": skipped}, json_file)
     told = f"{report.computed} computed, {report.reused} in the store before, {len(report.skipped)} skipped"

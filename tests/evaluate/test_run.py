@@ -14,8 +14,12 @@ from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 import enecg
 from enecg.cohort.manifest import Cohort
-from enecg.ensemble.recipe import ExpertInfo
+from enecg.embed.gather import gather
+from enecg.embed.store import Store
+from enecg.ensemble.recipe import ExpertInfo, find_recipe
+from enecg.errors import InputError
 from enecg.evaluate import run
+from enecg.tasks import parse_tasks
 from generated import HELD_OUT, TASKS, TRAINING, Trained
 
 CLASSES = {"auroc", "auprc", "accuracy", "f1_macro", "precision_macro", "recall_macro", "brier", "ece"}
@@ -151,6 +155,31 @@ def test_the_order_of_rows_changes_nothing_and_the_seed_does(cross_validated: ru
     ages = [document["tasks"]["age"]["ensemble"]["mae"]["value"] for document in (other, cross_validated.document)]
     assert ages[0] != ages[1]
     assert abs(ages[0] - ages[1]) < 3
+
+
+def test_an_expert_that_refuses_recordings_is_judged_by_the_others(trained: Trained) -> None:
+    """Where it is silent the ensemble answers without it, and what it knows of the rest is not spoilt."""
+    bundle = enecg.load(trained.bundle)
+    data = gather(Cohort.load(trained.manifest), bundle.experts, Store(trained.store), progress=False)
+    silent = np.arange(len(data.cohort)) % 3 == 0
+    embeddings = {**data.embeddings, "rhythm": np.where(silent[:, None], np.nan, data.embeddings["rhythm"])}
+    partly = replace(data, embeddings=embeddings)
+    tasks = parse_tasks("rr_interval,sex")
+    found = run.crossval(
+        partly, tasks, bundle.ensemble.experts, folds=3, recipe=find_recipe("light"), replicates=20
+    ).document["tasks"]["rr_interval"]  # fmt: skip
+    assert found["n"] == len(data.cohort)
+    assert found["experts"]["rhythm"]["n"] == (~silent).sum()
+    assert found["experts"]["rhythm"]["mae"]["value"] < 20 < found["experts"]["beat"]["mae"]["value"]
+    assert found["ensemble"]["mae"]["value"] < 0.75 * found["experts"]["beat"]["mae"]["value"]
+    assert found["weights"]["rhythm"] == pytest.approx((~silent).mean(), abs=0.05)
+
+    mute = replace(data, embeddings={**embeddings, "beat": np.full_like(embeddings["beat"], np.nan)})
+    with pytest.raises(InputError, match=r"the expert beat could look at 0 of \d+ labelled recordings, and needs 20"):
+        run.train(mute, tasks, bundle.ensemble.experts)
+    alone = run.evaluate(bundle.ensemble, mute, replicates=10).document["tasks"]["age"]
+    assert (alone["n_unanswered"], alone["experts"]["beat"]["n"]) == (silent.sum(), 0)
+    assert alone["weights"] == {"rhythm": 1.0, "beat": 0.0}
 
 
 # Leakage

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,44 +19,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Recordings that all experts have seen, with what they saw.
+    """Recordings with what the experts saw in them.
 
     Attributes:
-        cohort: those recordings only, sorted by name: no result depends on the order of a manifest's rows.
-        embeddings: expert name -> float32 `[recording, dim]`, in the same order.
-        skipped: the others, with reasons.
+        cohort: recordings that an expert has seen, sorted by name: no result depends on the order of a manifest's rows.
+        embeddings: expert name -> float32 `[recording, dim]`, in the same order; a row of NaN where the expert's
+            contract refuses the recording, as in prediction.
+        skipped: recordings that no expert has seen, with reasons.
+        refused: recordings that some of the experts have not seen, with reasons.
     """
 
     cohort: Cohort
     embeddings: dict[str, np.ndarray]
     skipped: list[Skipped]
+    refused: list[Skipped]
 
     def take(self, rows: np.ndarray) -> Gathered:
         """Some of the recordings."""
         embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
-        return Gathered(self.cohort.take(rows), embeddings, self.skipped)
+        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings)
 
 
 def gather(
     cohort: Cohort, experts: Sequence[Expert], store: Store, *, progress: bool = True, workers: int | None = None
 ) -> Gathered:
-    """Embed what the store lacks, then load the embeddings of all recordings that every expert has seen.
+    """Embed what the store lacks, then load the embeddings of all recordings that an expert has seen.
 
     Raises:
         InputError: no recording of the cohort can be used.
     """
     cohort = cohort.take(np.argsort(cohort.records, kind="stable"))
     report = embed(cohort, experts, store, progress=progress, workers=workers)
-    lost = {each.record for each in report.skipped}
-    kept = np.flatnonzero([record not in lost for record in cohort.records])
-    if not len(kept):
+    found = {expert.card.name: store.load(expert, cohort) for expert in experts}
+    seen = np.zeros(len(cohort), bool)
+    for _, rows in found.values():
+        seen[rows] = True
+    if not seen.any():
         first = report.skipped[0]
         raise InputError(
             f"{cohort.name}: none of {len(cohort)} recordings can be used; first: {first.record}: {first.reason}"
         )
-    found = {expert.card.name: store.load(expert, cohort) for expert in experts}
-    every = np.ones(len(cohort), bool)
-    for _, rows in found.values():
-        every &= np.isin(np.arange(len(cohort)), rows)
-    embeddings = {name: matrix[every[rows]] for name, (matrix, rows) in found.items()}
-    return Gathered(cohort.take(np.flatnonzero(every)), embeddings, report.skipped)
+    place = np.cumsum(seen) - 1
+    embeddings = {name: _placed(matrix, place[rows], int(seen.sum())) for name, (matrix, rows) in found.items()}
+    kept = cohort.take(np.flatnonzero(seen))
+    held = set(kept.records)
+    return Gathered(
+        kept,
+        embeddings,
+        [each for each in report.skipped if each.record not in held],
+        [each for each in report.skipped if each.record in held],
+    )
+
+
+def _placed(matrix: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """The matrix with rows of NaN between, so that it has `count`."""
+    if len(rows) == count:
+        return matrix
+    placed = np.full((count, matrix.shape[1]), np.nan, np.float32)
+    placed[rows] = matrix
+    return placed

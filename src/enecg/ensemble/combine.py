@@ -147,18 +147,20 @@ class Combiner:
 
     @classmethod
     def fit(cls, members: Sequence[str], scores: Sequence[np.ndarray], target: Target, rule: Rule) -> Combiner:
-        """Calibrate each member, then weight them, all on out-of-fold scores.
+        """Calibrate each member, then weight them, on out-of-fold scores of recordings that a member has answered.
 
         Regressions: least absolute error. Classes: log-loss with a pull towards the uniform mean. `rule="free"` is
         ordinary stacking: weights of any sign.
         """
-        kind, rows = target.task.kind, target.known
+        kind = target.task.kind
+        rows = target.known & np.any([np.isfinite(score).all(1) for score in scores], axis=0)
         y = target.y[rows]
         inside = [score[rows] for score in scores]
         if kind == "regression":
             platt = [Platt.identity(1)] * len(inside)
         else:
-            platt = [Platt.fit(np.nan_to_num(score), y) for score in inside]
+            answered = [np.isfinite(score).all(1) for score in inside]
+            platt = [Platt.fit(score[there], y[there]) for score, there in zip(inside, answered, strict=True)]
         stack = np.stack([p(score) for p, score in zip(platt, inside, strict=True)])
         with np.errstate(invalid="ignore"):
             known = np.isfinite(stack)

@@ -54,6 +54,7 @@ def fit(
     recipe = recipe or Recipe()
     subjects = np.asarray(subjects, dtype=str)
     targets = [checked(target, subjects, recipe) for target in targets]
+    _check_seen(embeddings, targets)
     by_name = {target.task.name: target for target in targets}
     predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
     view = _view(experts)
@@ -83,6 +84,19 @@ def checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
         if positives in (0, known.sum()):
             raise InputError(f"task {task.name}: all training labels are {task.classes[int(positives > 0)]}")
     return learnable(target, FEWEST_OF_CLASS)
+
+
+def _check_seen(embeddings: Embeddings, targets: Sequence[Target]) -> None:
+    """Raise `InputError` when an expert has seen too few of a task's labelled recordings to be weighed."""
+    for name, matrix in embeddings.items():
+        seen = np.isfinite(matrix).any(1)
+        for target in targets:
+            count = int((target.known & seen).sum())
+            if count < FEWEST:
+                raise InputError(
+                    f"task {target.task.name}: the expert {name} could look at {count} of {int(target.known.sum())} "
+                    f"labelled recordings, and needs {FEWEST}; leave out the expert or the task"
+                )
 
 
 def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.array(True),)) -> Target:

@@ -44,6 +44,14 @@ class Predictor:
         return out
 
 
+def _mean(answers: Sequence[np.ndarray]) -> np.ndarray:
+    """The mean over those who have an answer; NaN where nobody has."""
+    stack = np.stack(answers)
+    known = np.isfinite(stack)
+    total = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
+    return np.asarray(np.where(known.any(0), total, np.nan))
+
+
 def side_by_side(embeddings: Embeddings, experts: Sequence[str]) -> np.ndarray:
     """The embeddings of several experts as one matrix."""
     if len(experts) == 1:
@@ -207,7 +215,7 @@ class Ensemble:
             out.alone = {expert: one.predict(of(one)) for expert, one in model.alone.items()}
             out.baselines = {
                 "constant": np.tile(model.constant, (len(value), 1)),
-                "mean": np.nanmean(np.stack(list(out.alone.values())), axis=0),
+                "mean": _mean(list(out.alone.values())),
                 "stacking": model.stacking.predict(of(model.stacking)),
                 "concat": model.concat.predict(of(model.concat)),
             }

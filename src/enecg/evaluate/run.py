@@ -174,7 +174,7 @@ def evaluate(
         "Recipe": ensemble.recipe["name"],
         "Gates in use": ", ".join(name for name, m in ensemble.models.items() if m.gate) or "none",
         "Left out": "; ".join(missing) or "nothing",
-        **_notes(data.cohort, ensemble.experts, targets.values()),
+        **_notes(data, ensemble.experts, targets.values()),
     }
     shared = shared_with_training(ensemble, data.cohort)
     found = _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
@@ -221,7 +221,7 @@ def crossval(
         "Recipe": (recipe or Recipe()).name,
         "Cohort digest": data.cohort.digest()[:12],
         "Left out": "; ".join(left_out) or "nothing",
-        **_notes(data.cohort, experts, targets.values()),
+        **_notes(data, experts, targets.values()),
     }
     return replace(_scored(data, targets, predictions, [], provenance, replicates, seed, progress), left_out=left_out)
 
@@ -253,9 +253,12 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutp
     )
 
 
-def _notes(cohort: Cohort, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
+def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
     problems = [problem for target in targets for problem in target.problems]
-    notes = {"Experts that have seen these data": "; ".join(overlaps(cohort, experts)) or "none that is known"}
+    notes = {"Experts that have seen these data": "; ".join(overlaps(data.cohort, experts)) or "none that is known"}
+    if data.refused:
+        first = f"{data.refused[0].record}: {data.refused[0].reason}"
+        notes["Recordings that some experts could not see"] = f"{len(data.refused)}; first: {first}"
     if problems:
         notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
     return notes | {f"Version of {name}": text for name, text in versions().items()}

@@ -52,7 +52,8 @@ class TaskPredictions:
     def of(cls, output: TaskOutput) -> TaskPredictions:
         """From the answers of an ensemble that was asked to compare."""
         low, high = (None if end is None else end[:, None] for end in (output.low, output.high))
-        weights = {name: float(np.mean(share)) for name, share in output.weights.items()}
+        there = _answered(output.value)
+        weights = {name: float(share[there].mean()) if there.any() else 0.0 for name, share in output.weights.items()}
         return cls(output.value, output.alone, output.baselines, low, high, output.thresholds, weights)
 
     def named(self) -> Iterator[tuple[str, str, np.ndarray]]:
