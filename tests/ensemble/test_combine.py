@@ -53,8 +53,11 @@ def test_class_weights_are_not_negative_and_probabilities_are_calibrated(kind: s
 def test_a_measurement_that_is_as_good_alone_is_passed_through() -> None:
     members, target = _regression()
     exact = target.y + np.random.default_rng(1).normal(0, 0.01, target.y.shape)
-    combiner = Combiner.fit(["a/direct", "b/x"], [exact, members[1]], target, "non-negative")
-    assert (combiner.predict([exact, members[1]]) == exact).all()
+    given_both = [exact, members[1]]
+    combiner = Combiner.fit(["a/direct", "b/x"], given_both, target, "non-negative").passed_through(given_both, target)
+    assert (combiner.predict(given_both) == exact).all()
+    needed = Combiner.fit(["a/x", "b/x"], members[:2], target, "non-negative")
+    assert needed.passed_through(members[:2], target) is needed
 
 
 def test_heads_that_shrink_are_stretched() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -141,6 +141,25 @@ class Combiner:
             out[expert] = out.get(expert, 0.0) + float(weight / max(each.sum(), 1e-12))
         return out
 
+    def passed_through(self, scores: Sequence[np.ndarray], target: Target) -> Combiner:
+        """This combiner, or of a regression the one member that is as good alone, exactly as it is.
+
+        Args:
+            scores: out-of-fold, one `[recording, 1]` per member.
+            target: labels.
+        """
+        if self.kind != "regression":
+            return self
+        each = np.stack([*scores, self.predict(scores)])
+        rows = target.known & np.isfinite(each).all((0, 2))
+        errors = np.abs(each[:, rows] - target.y[rows]).mean((1, 2))
+        best = int(errors[:-1].argmin())
+        if errors[best] > (1 + AS_GOOD) * errors[-1]:
+            return self
+        weights = np.zeros_like(self.weights)
+        weights[best] = 1.0
+        return replace(self, weights=weights, bias=np.zeros(1))
+
     def predict(self, scores: Sequence[np.ndarray], residual: np.ndarray | None = None) -> np.ndarray:
         """Value or probabilities `[recording, output]` from the members' scores."""
         return link(self.kind, self.combine(self.calibrated(scores), residual))
@@ -194,12 +213,6 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
     start = np.append(np.full(count, 1 / count), 0.0)
     bounds = [(0 if rule == "non-negative" else None, None)] * count + [(None, None)]
     found = minimize(loss, start, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}).x
-    alone = np.abs(x - truth[:, None]).mean(0)
-    if (
-        rule == "non-negative"
-        and alone.min() <= (1 + AS_GOOD) * np.abs(x @ found[:count] + found[count] * unit - truth).mean()
-    ):
-        return np.eye(count)[:, [alone.argmin()]], np.zeros(1)
     weights = np.where(np.abs(found[:count]) < 1e-4, 0, found[:count])
     return weights[:, None], np.array([found[count] * unit + centre * (1 - weights.sum())])
 

@@ -184,16 +184,22 @@ def _fit_task(
     name = target.task.name
     members = [p for p in predictors if name in p.tasks and p.name != JOINT]
 
-    def combine(chosen: Sequence[str], rule: str = "non-negative") -> Combiner:
-        return Combiner.fit(chosen, [scores[member][name] for member in chosen], target, rule)  # type: ignore[arg-type]
+    def of(chosen: Sequence[str]) -> list[np.ndarray]:
+        return [scores[member][name] for member in chosen]
+
+    def alone(expert: str) -> Combiner:
+        chosen = [p.name for p in members if p.experts == (expert,)]
+        return Combiner.fit(chosen, of(chosen), target, "non-negative").passed_through(of(chosen), target)
 
     names = [p.name for p in members]
-    combiner = combine(names)
-    own = [scores[member][name] for member in names]
+    own = of(names)
+    combiner = Combiner.fit(names, own, target, "non-negative")
     gate, verdict = None, None
     if recipe.gate and len(names) > 1:
         tried, verdict = fit_gate(combiner, own, target, view, subjects, folds=recipe.folds, seed=seed)
         gate = tried if verdict.helps else None
+    if gate is None:  # which needs the other members at hand
+        combiner = combiner.passed_through(own, target)
     honest = _second_stage(names, own, target, subjects, recipe.folds, seed)
     known = target.known
     constant = np.median(target.y[known], axis=0) if target.task.kind == "regression" else target.y[known].mean(0)
@@ -203,9 +209,9 @@ def _fit_task(
         combiner,
         gate,
         verdict,
-        {expert: combine([p.name for p in members if p.experts == (expert,)]) for expert in experts},
-        combine(names, "free"),
-        combine([JOINT]),
+        {expert: alone(expert) for expert in experts},
+        Combiner.fit(names, own, target, "free"),
+        Combiner.fit([JOINT], of([JOINT]), target, "non-negative"),
         constant,
         residual_quantiles(target, honest),
         choose_thresholds(target, honest),
@@ -220,6 +226,7 @@ def _second_stage(
     out = np.full(target.y.shape, np.nan)
     for k in range(folds):
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        part = Combiner.fit(names, [score[inside] for score in scores], target.take(inside), "non-negative")
+        own = [score[inside] for score in scores]
+        part = Combiner.fit(names, own, target.take(inside), "non-negative").passed_through(own, target.take(inside))
         out[outside] = part.predict([score[outside] for score in scores])
     return out
