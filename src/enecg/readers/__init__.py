@@ -15,7 +15,7 @@ from typing import Final
 from enecg.errors import InputError, ReadError
 from enecg.recording import Recording
 
-FAMILIES: Final = ("wfdb", "dicom", "csv")  # asked in this order; csv takes any other text
+FAMILIES: Final = ("wfdb", "dicom", "muse", "philips", "edf", "csv")  # asked in this order; csv takes any other text
 _HEAD_BYTES: Final = 4096
 
 
@@ -36,15 +36,11 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
         MissingExtra: the format needs a package that is not installed.
     """
     path = Path(path)
-    if path.is_dir():
-        raise ReadError(f"{path}: is a folder; name one recording's file")
     try:
-        head = _head(path)
-        for family in FAMILIES:
-            module = import_module(f"enecg.readers.{family}")
-            if module.recognises(path, head):
-                recording: Recording = module.read(path, rate, unit)
-                return recording
+        family = family_of(path)
+        if family is not None:
+            recording: Recording = import_module(f"enecg.readers.{family}").read(path, rate, unit)
+            return recording
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except InputError as error:
@@ -55,6 +51,22 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
         raise ReadError(f"{path}: no such file, and no {path.name}.hea beside it")
     known = ", ".join(family.upper() for family in FAMILIES)
     raise ReadError(f"{path}: not a format that is read here ({known}); convert it to one of them")
+
+
+def family_of(path: Path) -> str | None:
+    """The family of formats, one of `FAMILIES`, that takes a file; None when none does.
+
+    Raises:
+        ReadError: the path is a folder.
+        OSError: the file cannot be read.
+    """
+    if path.is_dir():
+        raise ReadError(f"{path}: is a folder; name one recording's file")
+    head = _head(path)
+    for family in FAMILIES:
+        if import_module(f"enecg.readers.{family}").recognises(path, head):
+            return family
+    return None
 
 
 def _head(path: Path) -> bytes:
