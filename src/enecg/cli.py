@@ -12,6 +12,7 @@ from enecg import NOTICE, __version__
 from enecg.cli_experts import app as experts_app
 from enecg.cli_experts import pretrain
 from enecg.errors import EnecgError, InputError
+from enecg.places import name_of, place
 
 if TYPE_CHECKING:
     from enecg.evaluate.run import Evaluation
@@ -56,13 +57,15 @@ app.add_typer(experts_app, name="experts")
 app.command()(pretrain)
 
 _FILE: dict[str, Any] = {"dir_okay": False, "writable": True, "callback": _make_room}
-Manifest = Annotated[Path, typer.Argument(help="CSV or Parquet table, one row a recording.", show_default=False)]
+Manifest = Annotated[Any, typer.Argument(parser=place, metavar="MANIFEST", show_default=False,
+                                         help="CSV or Parquet table, one row a recording; path or URL.")]  # fmt: skip
 Bundle = Annotated[Path, typer.Argument(help="Folder that `enecg fit --out` wrote.", show_default=False)]
 Tasks = Annotated[str, typer.Option(help="age, sex, rr_interval, potassium, arrhythmia; NAME=COLUMN; NAME:KIND.")]
 Experts = Annotated[str, typer.Option(help="Names, sets or folders, separated by commas.")]
 Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, such as 'strat_fold <= 8'.")]
 Recipe = Annotated[str, typer.Option(help="How heads and weights are made: default, or light for a first look.")]
-StoreDir = Annotated[Path | None, typer.Option("--store", help="Embedding store; by default in the user's cache.")]
+_STORE: dict[str, Any] = {"parser": place, "metavar": "DIR", "show_default": False}
+StoreDir = Annotated[Any, typer.Option("--store", help="Embedding store; by default in the user's cache.", **_STORE)]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
@@ -97,7 +100,7 @@ def demo(
 @app.command()
 def embed(
     manifest: Manifest,
-    store: Annotated[Path, typer.Option(help="Embedding store.", show_default=False)],
+    store: Annotated[Any, typer.Option(help="Embedding store.", **_STORE)],
     experts: Experts = "offline",
     where: Where = None,
     json_file: JsonFile = None,
@@ -163,7 +166,7 @@ def evaluate(
         bundle, manifest, store,
         where=where, tasks=tasks, replicates=replicates, seed=seed, progress=not quiet, say=_say,
     )  # fmt: skip
-    title = f"Evaluation on {manifest.name}"
+    title = f"Evaluation on {name_of(manifest)}"
     _write(found, title, "One bundle on one cohort.", json_file, html_file, markdown_file)
 
 
@@ -191,7 +194,7 @@ def crossval(
         folds=folds, where=where, recipe=recipe, replicates=replicates, seed=seed, progress=not quiet, say=_say,
     )  # fmt: skip
     note = f"{folds}-fold cross-validation by subject."
-    _write(found, f"Cross-validation on {manifest.name}", note, json_file, html_file, markdown_file)
+    _write(found, f"Cross-validation on {name_of(manifest)}", note, json_file, html_file, markdown_file)
 
 
 def _write(

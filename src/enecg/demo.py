@@ -13,6 +13,7 @@ from enecg.cohort.simulated import make_cohort
 from enecg.errors import require
 from enecg.evaluate.report import write_html
 from enecg.evaluate.sections import Example
+from enecg.places import name_of
 from enecg.readers import read
 
 TASKS: Final = "rr_interval,age,sex,potassium,arrhythmia"
@@ -63,7 +64,7 @@ def run(
 
     say("5/5 predicting a real recording")
     paths = [_real_file(), cohort.path(int(tested.argmax()))]
-    shown = [replace(read(path), source=path.name) for path in paths]
+    shown = [replace(read(path), source=name_of(path)) for path in paths]
     told = api.predict(bundle, shown)["predictions"]
     report = folder / "report.html"
     write_html(

@@ -46,8 +46,8 @@ def row(record: str, number: int, values: object = None, stamp: int | None = Non
 
 def fill(store: Store, expert: Summary, *rows: Row) -> None:
     with store.writer(expert) as writer:
-        for one in rows:
-            writer.add(*one)
+        for number, one in enumerate(rows):
+            writer.add(number, *one)
 
 
 def files(store: Store) -> list[Path]:

@@ -34,13 +34,13 @@ from enecg.cohort.query import matching
 from enecg.cohort.split import shared_subjects as leakage
 from enecg.cohort.split import subject_folds
 from enecg.errors import InputError
+from enecg.places import Place, join, name_of, parent_of, place, read_bytes, record_files
 from enecg.tasks import MISSING, Target, Task, cell_text, read_labels
 
 __all__ = ["Cohort", "leakage"]
 
 _NAMES: Final = ("record", "subject_id", "same_recording_as")
 _PLAIN_NUMBER: Final = r"[+-]?(?:(?:0|[1-9]\d{0,14})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
-_RECORD_FILES: Final = (".hea", ".dat", ".mat")  # files of a WFDB record that is named without extension
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +49,12 @@ class Cohort:
 
     Attributes:
         table: one row a recording; RangeIndex; `record` and `subject_id` are text, the latter without gaps.
-        root: the folder that `record` is relative to.
+        root: the folder that `record` is relative to, on disk or by URL.
         name: for messages and reports.
     """
 
     table: pd.DataFrame
-    root: Path
+    root: Place
     name: str
 
     @classmethod
@@ -62,22 +62,22 @@ class Cohort:
         """Read a manifest (CSV or Parquet), or the folder of a data set whose layout is known.
 
         Args:
-            path: the manifest, or such a folder (`enecg.cohort.LAYOUTS`).
+            path: the manifest, by path or URL, or such a folder (`enecg.cohort.LAYOUTS`).
             where: a row filter in pandas query syntax, such as `strat_fold <= 8`.
 
         Raises:
             InputError: no such file, no table in it, or what `from_table` refuses; one line.
         """
-        path = Path(path)
+        at = place(path)
         try:
-            if path.is_dir():
-                return cls.from_table(_table_of_folder(path), path, path.name, where)
-            return cls.from_table(_read_table(path), path.parent, path.name, where)
+            if isinstance(at, Path) and at.is_dir():
+                return cls.from_table(_table_of_folder(at), at, at.name, where)
+            return cls.from_table(_read_table(at), parent_of(at), name_of(at), where)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     @classmethod
-    def from_table(cls, table: pd.DataFrame, root: Path, name: str, where: str | None = None) -> Cohort:
+    def from_table(cls, table: pd.DataFrame, root: Place, name: str, where: str | None = None) -> Cohort:
         """Make a cohort of a table: check its records, complete its subjects, then filter its rows.
 
         Raises:
@@ -111,8 +111,8 @@ class Cohort:
         """The unit to split by, str `[recording]`."""
         return np.array(self.table["subject_id"], dtype=str)
 
-    def path(self, i: int) -> Path:
-        """Where recording `i` lies.
+    def path(self, i: int) -> Place:
+        """Where recording `i` lies: beside the manifest, or where its name is a URL, there.
 
         Raises:
             InputError: its name is blank or leaves the manifest's folder (`..`, absolute, or by a symbolic link).
@@ -120,18 +120,21 @@ class Cohort:
         record = str(self.table["record"].iloc[i])
         if not record or "\0" in record:
             raise InputError(f"{self.name}: recording {i + 1} has no name in column 'record'")
+        named = place(record)
+        if isinstance(named, str):
+            return named
         inside = Path(os.path.normpath(record))
-        place, root = self.root / inside, _real(self.root.absolute())
-        stem = place.with_suffix("") if place.suffix in _RECORD_FILES else place
-        files = [place, *(stem.with_name(stem.name + ending) for ending in _RECORD_FILES)]
-        leaves = (
-            inside.is_absolute()
-            or inside.parts[:1] == ("..",)
-            or not _real(place.parent.absolute()).is_relative_to(root)
-        )
-        if leaves or any(file.is_symlink() and not _real(file.absolute()).is_relative_to(root) for file in files):
+        if inside.is_absolute() or inside.parts[:1] == ("..",) or not self._holds(join(self.root, inside.as_posix())):
             raise InputError(f"{self.name}: {record} leaves the manifest's folder; put the recording inside it")
-        return place
+        return join(self.root, inside.as_posix())
+
+    def _holds(self, at: Place) -> bool:
+        """Whether a recording's files lie inside the folder, and not only links to them. A server has no links."""
+        if not isinstance(at, Path) or not isinstance(self.root, Path):
+            return True
+        root = _real(self.root.absolute())
+        links = [file for file in map(Path, record_files(at)) if file.is_symlink()]
+        return all(_real(file.absolute()).is_relative_to(root) for file in [at.parent, *links])
 
     def target(self, task: Task) -> Target:
         """A task's labels, with a line for each cell that could not be read.
@@ -199,8 +202,8 @@ def _table_of_folder(folder: Path) -> pd.DataFrame:
     raise InputError(f"{folder}: a folder that is none of the known data sets ({', '.join(LAYOUTS)}); name a manifest")
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    raw = path.read_bytes()
+def _read_table(path: Place) -> pd.DataFrame:
+    raw = read_bytes(path)
     try:
         if raw.startswith(b"PAR1"):
             table: pd.DataFrame = pd.read_parquet(io.BytesIO(raw)).apply(_joined)

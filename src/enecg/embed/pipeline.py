@@ -6,20 +6,21 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from enecg.embed.desk import Desk
 from enecg.embed.encoding import BATCH, Job, encode
 from enecg.embed.parallel import cpus
 from enecg.embed.progress import watched
 from enecg.embed.reading import Prepared, Unusable, looking, prepare_all
 from enecg.embed.source import Source
-from enecg.embed.store import NO_ROW, Store, Writer, stamps
+from enecg.embed.store import Store, stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.experts.inputs import InputSpec
+from enecg.places import Place
 from enecg.recording import Recording
 
 if TYPE_CHECKING:
@@ -119,8 +120,30 @@ def embed(
         InputError: the store cannot be read or written.
     """
     marks = stamps(cohort)
+    desks = [Desk.of(each, store, marks) for each in experts]
+    return carry_out(cohort, marks, desks, progress=progress, workers=workers, batch=batch)
+
+
+def carry_out(
+    cohort: Cohort,
+    marks: Sequence[str],
+    wanting: Sequence[Desk],
+    *,
+    progress: bool = False,
+    workers: int | None = 0,
+    batch: int = BATCH,
+) -> EmbedReport:
+    """The work of `embed`, once it is known what each expert has not seen yet.
+
+    Args:
+        cohort: the recordings.
+        marks: stamps of their files.
+        wanting: one desk for each expert.
+        progress, workers, batch: as for `embed`.
+    """
+    experts = [desk.expert for desk in wanting]
     with ExitStack() as stack:
-        desks = {each.card.name: stack.enter_context(_Desk(each, store, marks)) for each in experts}
+        desks = {desk.expert.card.name: stack.enter_context(desk) for desk in wanting}
         todo = np.flatnonzero(np.any([desk.missing for desk in desks.values()], axis=0))
         if workers is None:
             workers = cpus() if len(todo) >= FEW else 0
@@ -128,34 +151,11 @@ def embed(
         answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), min(workers, READERS)))
         counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
         encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, max(workers, 1))))
-        for source, expert, embedding in encoded:
-            desks[expert.card.name].writer.add(source, embedding)
+        for (row, source), expert, embedding in encoded:
+            desks[expert.card.name].writer.add(row, source, embedding)
     skipped = [visit.skipped[row] for row in sorted(visit.skipped)]
     lost = sum(len(each.experts) == len(experts) for each in skipped)
     return EmbedReport(len(cohort), visit.encoded, len(cohort) - visit.encoded - lost, skipped)
-
-
-class _Desk:
-    """One expert's part of a run: what it has not seen yet, and where its embeddings go."""
-
-    def __init__(self, expert: Expert, store: Store, marks: Sequence[str]) -> None:
-        self.expert = expert
-        self._index = store.index(expert)
-        self.missing = self._index.find("stamp", marks) == NO_ROW
-        self.writer = Writer(store, self._index)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.writer.flush()
-
-    def recalls(self, source: Source) -> bool:
-        """Whether the same content is stored under another name or time; then it is stored under these too."""
-        held, _ = self._index.embeddings(self._index.find("content", [source.content]))
-        if len(held):
-            self.writer.add(source, held[0])
-        return len(held) > 0
 
 
 class _Visit:
@@ -166,13 +166,13 @@ class _Visit:
         skipped: by row of the cohort.
     """
 
-    def __init__(self, cohort: Cohort, marks: Sequence[str], desks: Mapping[str, _Desk]) -> None:
+    def __init__(self, cohort: Cohort, marks: Sequence[str], desks: Mapping[str, Desk]) -> None:
         self._cohort, self._records, self._marks, self._desks = cohort, cohort.records, marks, desks
         self._asked: deque[int] = deque()
         self.encoded = 0
         self.skipped: dict[int, Skipped] = {}
 
-    def paths(self, rows: Iterable[int]) -> Iterator[Path]:
+    def paths(self, rows: Iterable[int]) -> Iterator[Place]:
         """Files of the rows, for `looking`, whose answers are then expected in `jobs`."""
         for row in rows:
             try:
@@ -183,10 +183,12 @@ class _Visit:
             self._asked.append(row)
             yield path
 
-    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[Job[Source]]:
+    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[Job[tuple[int, Source]]]:
         """What has to be encoded."""
         for found in answers:
             row = self._asked.popleft()
+            for desk in self._desks.values():
+                desk.writer.reach(row)
             if isinstance(found, Unusable):
                 self._skip(row, found.reason, self._desks)
             elif not self._marks[row]:
@@ -195,17 +197,18 @@ class _Visit:
                 source = Source(self._records[row], found.content, self._marks[row])
                 if experts := self._wanting(row, source, found):
                     self.encoded += 1
-                    yield Job(source, found.batches, experts)
+                    yield Job((row, source), found.batches, experts)
 
     def _wanting(self, row: int, source: Source, found: Prepared) -> list[Expert]:
         wanting, refused = [], {}
         for name, desk in self._desks.items():
             key = desk.expert.card.input.key
-            if not desk.missing[row] or desk.recalls(source):
+            if not desk.missing[row] or desk.recalls(row, source):
                 continue
             if key in found.refused:
                 refused[name] = found.refused[key]
             else:
+                desk.writer.expect(row)
                 wanting.append(desk.expert)
         if refused:
             reasons = dict.fromkeys(f"{name}: {reason}" for name, reason in refused.items())

@@ -14,13 +14,13 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
 from enecg.embed.parallel import in_order
 from enecg.errors import EnecgError, InputError
 from enecg.experts.inputs import Batch, InputSpec, prepare
+from enecg.places import Place
 from enecg.recording import Recording
 
 Specs = Mapping[str, InputSpec]  # by `InputSpec.key`
@@ -61,7 +61,7 @@ def prepare_all(recording: Recording, specs: Specs) -> Prepared:
     return Prepared(batches, refused, recording.content_hash())
 
 
-def look(path: Path, specs: Specs) -> Prepared | Unusable:
+def look(path: Place, specs: Specs) -> Prepared | Unusable:
     """Read a recording, ask whether it may be interpreted, and prepare it."""
     from enecg.quality import check
     from enecg.readers import read
@@ -77,7 +77,7 @@ def look(path: Path, specs: Specs) -> Prepared | Unusable:
 
 
 @contextmanager
-def looking(paths: Iterable[Path], specs: Specs, workers: int) -> Generator[Iterator[Prepared | Unusable]]:
+def looking(paths: Iterable[Place], specs: Specs, workers: int) -> Generator[Iterator[Prepared | Unusable]]:
     """`look` at each path, in order: in this process (`workers` 0), or in others that read `AHEAD` recordings ahead.
 
     An error that is not the file's, a bug, is raised here. The processes end at once when the context is left.
@@ -98,13 +98,13 @@ def looking(paths: Iterable[Path], specs: Specs, workers: int) -> Generator[Iter
 
 
 def _in_order(
-    paths: Iterable[Path], specs: Specs, readers: Sequence[_Reader], threads: ThreadPoolExecutor
+    paths: Iterable[Place], specs: Specs, readers: Sequence[_Reader], threads: ThreadPoolExecutor
 ) -> Iterator[Prepared | Unusable]:
     idle: SimpleQueue[_Reader] = SimpleQueue()
     for reader in readers:
         idle.put(reader)
 
-    def ask(path: Path) -> Prepared | Unusable | _Ended:
+    def ask(path: Place) -> Prepared | Unusable | _Ended:
         reader = idle.get()
         try:
             return reader.ask(path)
@@ -146,7 +146,7 @@ class _Reader:
         pickle.dump(message, self._to)
         self._to.flush()
 
-    def ask(self, path: Path) -> Prepared | Unusable | _Ended:
+    def ask(self, path: Place) -> Prepared | Unusable | _Ended:
         """`look` at `path` over there."""
         try:
             self._send(path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enecg import __version__
+from enecg import __version__, places
 from enecg.embed.source import Source
 from enecg.errors import InputError
 from enecg.experts.base import Expert
+from enecg.places import Place
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Origin:
 class Shard:
     """What a shard holds, apart from the embeddings: arrays of text `[row]`, and its place in the order of writing."""
 
-    path: Path
+    path: Place
     generation: int
     record: np.ndarray
     content: np.ndarray
@@ -58,8 +58,12 @@ class Damaged(Exception):
     """A file that does not hold what its name and its expert promise."""
 
 
-def write(folder: Path, origin: Origin, sources: Sequence[Source], matrix: np.ndarray, generation: int = 0) -> Path:
-    """Write one shard, and return its path.
+class Vanished(Damaged):
+    """A file that is no longer there: another process has put its rows elsewhere (`enecg store prune`)."""
+
+
+def write(folder: Place, origin: Origin, sources: Sequence[Source], matrix: np.ndarray, generation: int = 0) -> Place:
+    """Write one shard, and return its place.
 
     The file appears under its name when it is complete and on disk. The name follows from what is in it, so that
     whoever writes the same rows again replaces the file by its equal.
@@ -83,26 +87,19 @@ def write(folder: Path, origin: Origin, sources: Sequence[Source], matrix: np.nd
     facts = {"enecg": __version__, **asdict(origin), "generation": generation}
     table = table.replace_schema_metadata({b"enecg": json.dumps(facts).encode()})
 
-    path = folder / _name(origin, generation, keys)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}-{time.monotonic_ns()}")
+    path = places.join(folder, _name(origin, generation, keys))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
+        with places.writing(path) as file:
             # Dictionaries and compression cost more than they save on embeddings; checksums find a flipped bit.
             pq.write_table(
                 table, file, compression="none", use_dictionary=False, write_statistics=False, write_page_checksum=True
             )
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 
-def read_origin(path: Path) -> tuple[Origin, int]:
+def read_origin(path: Place) -> tuple[Origin, int]:
     """What made a shard, and how many rows it has.
 
     Raises:
@@ -112,7 +109,7 @@ def read_origin(path: Path) -> tuple[Origin, int]:
         return origin, file.metadata.num_rows
 
 
-def read_keys(path: Path, origin: Origin) -> Shard:
+def read_keys(path: Place, origin: Origin) -> Shard:
     """Read everything but the embeddings.
 
     Raises:
@@ -120,7 +117,7 @@ def read_keys(path: Path, origin: Origin) -> Shard:
     """
     table, generation = _read(path, KEYS, origin)
     columns = {key: table[key].to_pylist() for key in KEYS}
-    if path.name != _name(origin, generation, columns):
+    if places.name_of(path) != _name(origin, generation, columns):
         raise Damaged("its rows do not match its name")
     record, content, stamp = (np.array(columns[key], dtype=object) for key in KEYS)
     return Shard(path, generation, record, content.astype("S64"), stamp.astype("S32"))
@@ -140,21 +137,23 @@ def read_embeddings(shard: Shard, origin: Origin) -> np.ndarray:
     return values.reshape(-1, origin.dim)
 
 
-def clean(folder: Path) -> None:
-    """Remove temporary files that a killed writer left."""
-    oldest = time.time() - STALE_SECONDS
-    for path in folder.glob("shard-*.tmp-*"):
+def leftovers(folder: Place) -> list[Place]:
+    """Temporary files that a killed writer left. By URL there are none."""
+    oldest, found = time.time() - STALE_SECONDS, list[Place]()
+    for path in places.files(folder, "shard-*.tmp-*"):
         with suppress(FileNotFoundError):
-            if path.stat().st_mtime < oldest:
-                path.unlink()
+            if isinstance(path, Path) and path.stat().st_mtime < oldest:
+                found.append(path)
+    return found
 
 
-def set_aside(path: Path, why: Damaged) -> None:
+def set_aside(path: Place, why: Damaged) -> None:
     """Say in one line that a shard is damaged, and rename it so that it is neither read nor reported again."""
-    aside = path.with_name(f"{path.name}.damaged")
+    if isinstance(why, Vanished):
+        return
     log.warning("%s: damaged, its recordings count as missing and will be embedded again (%s)", path, why)
     with suppress(OSError):  # a store that may only be read stays as it is
-        path.replace(aside)
+        places.rename(path, f"{places.name_of(path)}.damaged")
 
 
 def _schema(dim: int) -> pa.Schema:
@@ -166,7 +165,7 @@ def _name(origin: Origin, generation: int, keys: dict[str, list[str]]) -> str:
     return f"shard-{hashlib.sha256(text.encode()).hexdigest()[:24]}.parquet"
 
 
-def _read(path: Path, columns: Sequence[str], origin: Origin) -> tuple[pa.Table, int]:
+def _read(path: Place, columns: Sequence[str], origin: Origin) -> tuple[pa.Table, int]:
     with _opened(path) as (file, made_by, generation):
         if made_by != origin:
             raise Damaged("it belongs to another expert")
@@ -176,12 +175,16 @@ def _read(path: Path, columns: Sequence[str], origin: Origin) -> tuple[pa.Table,
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[pq.ParquetFile, Origin, int]]:
+def _opened(path: Place) -> Iterator[tuple[pq.ParquetFile, Origin, int]]:
     """The open file, its origin and generation; whatever is wrong with its bytes becomes `Damaged`."""
     try:
-        with path.open("rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        with places.reading(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             facts = json.loads(file.schema_arrow.metadata[b"enecg"])
             yield file, Origin(**{each.name: facts[each.name] for each in fields(Origin)}), facts["generation"]
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise Vanished(_line(error)) from None
     except OSError as error:
         if error.errno is not None:  # the operating system refuses; Arrow's own complaints carry no number
             raise InputError(f"{path}: cannot be read: {error.strerror}") from None

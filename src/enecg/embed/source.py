@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from enecg import places
+from enecg.places import Place
+
+ASKED: Final = 64  # URLs that a server is asked about at a time
 READING: Final = 1  # raised whenever a file is read to other samples, or judged otherwise: all are read again
 
 
@@ -29,32 +36,40 @@ class Source:
             raise ValueError(f"{self.record}: content and stamp are 64 and 32 hex digits: {self.content}, {self.stamp}")
 
 
-def stamp(path: str | Path) -> str | None:
+def stamp(at: str | Place) -> str | None:
     """32 hex digits over place, size and modification time of the files that make up a recording; nothing is read.
 
     Equal stamps mean unchanged files. Another stamp only means that they must be read again: what an embedding
     belongs to is the recording's content. The place is part of it because names, sizes and times may agree
-    between two folders whose archives were unpacked with one time for all files.
+    between two folders whose archives were unpacked with one time for all files. By URL, it is the server's tag
+    or time of the file, or of the record's header and its signal files of the usual names.
 
     Args:
-        path: as a manifest gives it: a file, or a WFDB record without its extension.
+        at: as a manifest gives it: a file, or a WFDB record without its extension; a path or a URL.
 
     Returns:
         The stamp, or None when a file is not there.
     """
-    place = Path(path).resolve()
+    at = places.place(at)
+    where = at.resolve() if isinstance(at, Path) else at
     try:
-        facts = [_fact(file) for file in _files(place)]
+        facts = [places.fact(file) for file in _files(where)] if isinstance(where, Path) else _facts(where)
     except OSError:
         return None
-    return hashlib.sha256("|".join([str(READING), str(place), *facts]).encode("utf-8", "surrogateescape")).hexdigest()[
-        :32
-    ]
+    text = "|".join([str(READING), str(where), *facts])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _fact(file: Path) -> str:
-    found = file.stat()
-    return f"{file.name}:{found.st_size}:{found.st_mtime_ns}"
+def stamps(wanted: Sequence[Place | None]) -> list[str]:
+    """The stamp of each recording; empty for one whose files are not there. Servers are asked for many at a time."""
+
+    def one(at: Place | None) -> str:
+        return "" if at is None else stamp(at) or ""
+
+    if not any(isinstance(at, str) for at in wanted):
+        return list(map(one, wanted))
+    with ThreadPoolExecutor(ASKED) as pool:
+        return list(pool.map(one, wanted))
 
 
 def _files(place: Path) -> list[Path]:
@@ -63,6 +78,18 @@ def _files(place: Path) -> list[Path]:
     header = place.with_suffix(".hea") if named else place.with_name(f"{place.name}.hea")
     if named and not header.is_file():
         return [place]
-    lines = [line.split() for line in header.read_text(encoding="latin-1").splitlines() if not line.startswith("#")]
-    signals = [place.parent / words[0] for words in filter(None, lines)][1:]
+    signals = [place.parent / name for name in places.signal_files(header.read_text(encoding="latin-1"))]
     return list(dict.fromkeys([*([place] if named else []), header, *signals]))
+
+
+def _facts(url: str) -> list[str]:
+    """As `_files`, but the header is not opened: one request less for each recording of an archive."""
+    facts = []
+    for file in places.record_files(url):
+        with suppress(FileNotFoundError):
+            facts.append(places.fact(file))
+        if facts and not places.name_of(url).endswith(places.RECORD_FILES) and file == url:
+            break
+    if not facts:
+        raise FileNotFoundError(url)
+    return facts

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import numpy as np
 
+from enecg import places
 from enecg.embed import shard as shards
-from enecg.embed.shard import Damaged, Origin, Shard
-from enecg.embed.source import Source, stamp
+from enecg.embed import source
+from enecg.embed.index import NO_ROW, Index
+from enecg.embed.shard import Damaged, Origin, Vanished
+from enecg.embed.source import Source
 from enecg.errors import InputError
 from enecg.experts.base import Expert
+from enecg.places import Place
 
 if TYPE_CHECKING:
     from enecg.cohort.manifest import Cohort
 
-NO_ROW: Final = -1
-Key = Literal["record", "content", "stamp"]
+SHARD_ROWS: Final = 256
+TRIES: Final = 5  # while another process moves rows from shard to shard
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,29 +51,35 @@ class Store:
     one stored last counts.
 
     Args:
-        path: the folder; made when something is first written.
+        path: the folder, on disk or by URL; made when something is first written.
         shard_rows: recordings in a shard, which is what a kill loses at most.
 
     Raises:
         InputError: `path` is a file.
     """
 
-    def __init__(self, path: str | Path, shard_rows: int = 256) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Place, shard_rows: int = SHARD_ROWS) -> None:
+        self.path = places.place(path)
         self.shard_rows = shard_rows
-        if self.path.exists() and not self.path.is_dir():
+        if isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a store is a folder, and this is a file; choose another place")
 
-    def folder(self, origin: Origin) -> Path:
+    def folder(self, origin: Origin) -> Place:
         """Folder of one expert's shards."""
-        return self.path / f"{origin.expert}-{origin.fingerprint[:12]}"
+        return places.join(self.path, f"{origin.expert}-{origin.fingerprint[:12]}")
 
     def index(self, expert: Expert) -> Index:
         """What is stored of an expert, read without the embeddings. A damaged shard is reported and left out."""
-        origin, found = Origin.of(expert), []
-        for path in sorted(self.folder(origin).glob("shard-*.parquet")):
+        origin = Origin.of(expert)
+        return _steady(lambda: self._index(origin), self.path)
+
+    def _index(self, origin: Origin) -> Index:
+        found = []
+        for path in places.files(self.folder(origin), "shard-*.parquet"):
             try:
                 found.append(shards.read_keys(path, origin))
+            except Vanished:
+                raise
             except Damaged as why:
                 shards.set_aside(path, why)
         return Index(origin, found)
@@ -83,8 +94,12 @@ class Store:
         Returns:
             float32 `[found, dim]`, and the rows of the cohort they belong to, int64 `[found]` ascending.
         """
-        index = self.index(expert)
-        return index.embeddings(_locate(index, cohort))
+
+        def loaded() -> tuple[np.ndarray, np.ndarray]:
+            index = self.index(expert)
+            return index.embeddings(_locate(index, cohort))
+
+        return _steady(loaded, self.path)
 
     def writer(self, expert: Expert, index: Index | None = None) -> Writer:
         """A writer for one expert, a context manager; `index` when the caller has it already."""
@@ -93,14 +108,24 @@ class Store:
     def info(self) -> list[Shelf]:
         """One entry for each expert with embeddings here, by name and fingerprint."""
         shelves: dict[Origin, Shelf] = {}
-        for path in sorted(self.path.glob("*/shard-*.parquet")):
+        for path in places.files(self.path, "*/shard-*.parquet"):
             try:
                 origin, rows = shards.read_origin(path)
             except Damaged:
                 continue  # said by whoever wants its rows
             old = shelves.get(origin, Shelf(origin, 0, 0, 0))
-            shelves[origin] = Shelf(origin, old.rows + rows, old.shards + 1, old.bytes + path.stat().st_size)
+            shelves[origin] = Shelf(origin, old.rows + rows, old.shards + 1, old.bytes + places.size(path))
         return list(shelves.values())
+
+
+def _steady(call: Callable[[], T], path: Place) -> T:
+    """The result of reading, again from the start where a shard vanished meanwhile."""
+    for _ in range(TRIES):
+        try:
+            return call()
+        except Vanished:
+            continue
+    raise InputError(f"{path}: shards vanish while they are read; wait until other work on the store has ended")
 
 
 def _locate(index: Index, cohort: Cohort | Sequence[str]) -> np.ndarray:
@@ -111,115 +136,68 @@ def _locate(index: Index, cohort: Cohort | Sequence[str]) -> np.ndarray:
 
 def stamps(cohort: Cohort) -> list[str]:
     """The stamp of each recording's files; empty for a file that is not there or outside the cohort's folder."""
-    found = []
+    found: list[Place | None] = []
     for row in range(len(cohort)):
         try:
-            found.append(stamp(cohort.path(row)) or "")
+            found.append(cohort.path(row))
         except InputError:  # said when the recording is read
-            found.append("")
-    return found
-
-
-class Index:
-    """Keys of an expert's rows over all shards, in the order of writing; a position counts through them."""
-
-    def __init__(self, origin: Origin, found: Sequence[Shard]) -> None:
-        self.origin = origin
-        self.shards = sorted(found, key=lambda shard: (shard.generation, shard.path.name))
-        self._starts = np.cumsum([0, *(len(shard.record) for shard in self.shards)], dtype=np.int64)
-        self._sorted: dict[Key, tuple[np.ndarray, np.ndarray]] = {}
-        self._last: tuple[int, np.ndarray | None] = (NO_ROW, None)
-
-    def __len__(self) -> int:
-        return int(self._starts[-1])
-
-    def find(self, key: Key, wanted: Sequence[str]) -> np.ndarray:
-        """Position of each wanted key, int64, `NO_ROW` where there is none; of several rows, the one stored last."""
-        at = np.full(len(wanted), NO_ROW, np.int64)
-        if not len(self) or not len(wanted):
-            return at
-        column, order = self._column(key)
-        ask = np.array(wanted, dtype=object).astype(column.dtype)
-        last = np.searchsorted(column, ask, side="right") - 1
-        found = (last >= 0) & (column[last] == ask)
-        at[found] = order[last[found]]
-        return at
-
-    def embeddings(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embeddings at positions as `find` gives them.
-
-        Returns:
-            float32 `[found, dim]`, and which of `at` they belong to: those with a row whose shard is sound.
-        """
-        rows = np.flatnonzero(at != NO_ROW)
-        matrix = np.empty((len(rows), self.origin.dim), np.float32)
-        number = np.searchsorted(self._starts, at[rows], side="right") - 1
-        sound = np.ones(len(rows), bool)
-        for i in np.unique(number):
-            here = np.flatnonzero(number == i)
-            held = self._embeddings(int(i))
-            if held is None:
-                sound[here] = False
-            else:
-                matrix[here] = held[at[rows[here]] - self._starts[i]]
-        return (matrix, rows) if sound.all() else (matrix[sound], rows[sound])
-
-    def generation(self, sources: Sequence[Source]) -> int:
-        """Generation for a shard of new rows: above that of each row of the same id with other content."""
-        at = self.find("record", [source.record for source in sources])
-        content = np.array([source.content for source in sources], dtype="S64")
-        known = np.flatnonzero(at != NO_ROW)
-        shard = np.searchsorted(self._starts, at[known], side="right") - 1
-        newest = 0
-        for i, number in zip(known, shard, strict=True):
-            held = self.shards[number]
-            if held.content[at[i] - self._starts[number]] != content[i]:
-                newest = max(newest, held.generation + 1)
-        return newest
-
-    def _column(self, key: Key) -> tuple[np.ndarray, np.ndarray]:
-        """A key of all rows, sorted, and the positions in that order."""
-        if key not in self._sorted:
-            column = np.concatenate([getattr(shard, key) for shard in self.shards])
-            order = np.argsort(column, kind="stable")
-            self._sorted[key] = column[order], order
-        return self._sorted[key]
-
-    def _embeddings(self, number: int) -> np.ndarray | None:
-        """Embeddings of one shard, kept until another is asked for; None when it is damaged."""
-        if self._last[0] != number:
-            try:
-                held = shards.read_embeddings(self.shards[number], self.origin)
-            except Damaged as why:
-                shards.set_aside(self.shards[number].path, why)
-                held = None
-            self._last = number, held
-        return self._last[1]
+            found.append(None)
+    return source.stamps(found)
 
 
 class Writer:
-    """Collects an expert's embeddings; writes a shard whenever there are enough, and the rest when the context ends."""
+    """Writes an expert's embeddings: one shard for each portion of a cohort, as soon as the portion is complete.
+
+    A portion is `Store.shard_rows` neighbouring recordings of the cohort, less those that are stored already and
+    those that have no embedding. What is in a shard follows from the cohort and not from the order of the work: an
+    interrupted run, and several processes that share the portions, leave the same files.
+    """
 
     def __init__(self, store: Store, index: Index) -> None:
         self._index, self._size = index, store.shard_rows
         self._folder = store.folder(index.origin)
-        self._sources: list[Source] = []
-        self._embeddings: list[np.ndarray] = []
-        shards.clean(self._folder)
+        self._reached = 0
+        self._expected: dict[int, int] = {}
+        self._held: dict[int, dict[int, tuple[Source, np.ndarray]]] = {}
+        for path in shards.leftovers(self._folder):
+            places.remove(path)
 
-    def add(self, source: Source, embedding: np.ndarray) -> None:
-        """Take one recording's embedding, `[dim]`; it is copied."""
-        self._sources.append(source)
-        self._embeddings.append(np.array(embedding, np.float32))
-        if len(self._sources) >= self._size:
-            self.flush()
+    def reach(self, row: int) -> None:
+        """Nothing will be expected of recordings before `row` any more."""
+        if row // self._size > self._reached:
+            self._reached = row // self._size
+            for portion in sorted(self._held):
+                self._settle(portion)
+
+    def expect(self, row: int) -> None:
+        """The embedding of recording `row` is to come."""
+        self.reach(row)
+        portion = row // self._size
+        self._expected[portion] = self._expected.get(portion, 0) + 1
+
+    def add(self, row: int, source: Source, embedding: np.ndarray) -> None:
+        """Take the embedding of recording `row`, `[dim]`; it is copied."""
+        self.reach(row)
+        portion = row // self._size
+        self._held.setdefault(portion, {})[row] = source, np.array(embedding, np.float32)
+        self._expected[portion] = max(0, self._expected.get(portion, 0) - 1)
+        self._settle(portion)
+
+    def _settle(self, portion: int) -> None:
+        over = portion < self._reached or len(self._held[portion]) == self._size
+        if over and not self._expected[portion]:
+            self._write(portion)
 
     def flush(self) -> None:
-        """Write what was collected."""
-        if self._sources:
-            sources, matrix = self._sources, np.stack(self._embeddings)
-            self._sources, self._embeddings = [], []
-            shards.write(self._folder, self._index.origin, sources, matrix, self._index.generation(sources))
+        """Write what has come."""
+        for portion in sorted(self._held):
+            self._write(portion)
+
+    def _write(self, portion: int) -> None:
+        held = self._held.pop(portion)
+        sources = [held[row][0] for row in sorted(held)]
+        matrix = np.stack([held[row][1] for row in sorted(held)])
+        shards.write(self._folder, self._index.origin, sources, matrix, self._index.generation(sources))
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ from enecg.embed.reading import Unusable, looking
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
 from enecg.experts.weights import write_whole
+from enecg.places import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def _prepared(
     if workers is None:
         workers = cpus() if len(cohort) >= FEW else 0
 
-    def paths() -> Iterator[Path]:
+    def paths() -> Iterator[Place]:
         for row in range(len(cohort)):
             try:
                 yield cohort.path(row)

@@ -8,10 +8,12 @@ To add a family, write `enecg/readers/<family>.py` with two functions and name i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from enecg import places
 from enecg.errors import InputError, ReadError
 from enecg.recording import Recording
 
@@ -23,7 +25,7 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
     """Read one ECG from a file of any known format.
 
     Args:
-        path: the file. A WFDB record may be named by its header, a signal file, or without extension.
+        path: the file, by path or URL. A WFDB record may be named by its header, a signal file, or without extension.
         rate: sampling rate in Hz, for a file that does not state it.
         unit: amplitude unit (mV, uV, V, or `unitless` for normalised samples), for a file that does not state it.
 
@@ -35,7 +37,24 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
             one line with the reason.
         MissingExtra: the format needs a package that is not installed.
     """
-    path = Path(path)
+    at = places.place(path)
+    if isinstance(at, str):
+        return _read_url(at, rate, unit)
+    return _read_path(at, rate, unit)
+
+
+def _read_url(url: str, rate: float | None, unit: str | None) -> Recording:
+    try:
+        with places.brought(url) as path:
+            try:
+                return replace(_read_path(path, rate, unit), source=url)
+            except ReadError as error:
+                raise ReadError(str(error).replace(str(path.parent), str(places.parent_of(url)))) from error
+    except OSError as error:
+        raise ReadError(f"{url}: cannot be read: {error.strerror or error}") from error
+
+
+def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
     try:
         family = family_of(path)
         if family is not None:
