@@ -86,7 +86,7 @@ def load(folder: str | Path) -> Bundle:
         InputError: no bundle, another format, a changed file, or an expert that is missing or another one.
     """
     ensemble, digest = bundles.load(Path(folder))
-    known = registry.names()
+    known = registry.names(views=True)
     for info in ensemble.experts:
         if info.name not in known:
             raise InputError(
@@ -149,7 +149,8 @@ def fit(
     Raises:
         InputError: the manifest, a label or a name is wrong, or there are too few labels.
     """
-    chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
+    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
+    found = _create([*registry.resolve(experts), *chosen.views])
     cohort = _cohort(manifest, where)
     targets = [cohort.target(task) for task in wanted]
     _tell_problems(targets, say)
@@ -243,7 +244,8 @@ def crossval(
     Raises:
         InputError: as for `fit`, or fewer subjects than folds.
     """
-    chosen, wanted, found = find_recipe(recipe), parse_tasks(tasks), _create(experts)
+    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
+    found = _create([*registry.resolve(experts), *chosen.views])
     cohort = _cohort(manifest, where)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded

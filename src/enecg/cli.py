@@ -63,7 +63,7 @@ Bundle = Annotated[Path, typer.Argument(help="Folder that `enecg fit --out` wrot
 Tasks = Annotated[str, typer.Option(help="age, sex, rr_interval, potassium, arrhythmia; NAME=COLUMN; NAME:KIND.")]
 Experts = Annotated[str, typer.Option(help="Names, sets or folders, separated by commas.")]
 Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, such as 'strat_fold <= 8'.")]
-Recipe = Annotated[str, typer.Option(help="How heads and weights are made: default, or light for a first look.")]
+Recipe = Annotated[str, typer.Option(help="default; light for a first look; paper or paper-tuned: EnECG as described.")]
 _STORE: dict[str, Any] = {"parser": place, "metavar": "DIR", "show_default": False}
 StoreDir = Annotated[Any, typer.Option("--store", help="Embedding store; by default in the user's cache.", **_STORE)]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]

@@ -82,7 +82,7 @@ def checks(found: Sequence[Check]) -> None:
 
 def weights(ensemble: Ensemble) -> None:
     """The experts' static shares per task."""
-    names = [info.name for info in ensemble.experts]
+    names = [info.name for info in ensemble.experts if not info.view]
     rows = []
     for task, model in ensemble.models.items():
         shares = model.combiner.shares()

@@ -28,7 +28,7 @@ torch.set_num_threads(1)  # of several, those that wait take the time of the oth
 
 # A batch mate may change the order in which a matrix product is summed, and no more: share of the largest number.
 MATES = 1e-5
-NAMES = registry.names()
+NAMES = registry.names(views=True)
 PRESENT = [name for name in NAMES if registry.entry(name).available()]
 
 
@@ -124,7 +124,7 @@ def test_a_short_recording_is_padded(expert: Expert) -> None:
 
 def test_a_long_recording_is_pooled_from_its_windows(expert: Expert) -> None:
     windows = expert.encode(seen_by(expert, recording(5, seconds=3 * expert.card.input.seconds)))
-    assert len(windows) > 1
+    assert (len(windows) > 1) == (expert.card.input.max_windows > 1)
     pooled = expert.pool(windows)
     assert pooled.shape == (expert.card.dim,)
     assert pooled.dtype == np.float32

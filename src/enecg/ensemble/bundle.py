@@ -1,4 +1,7 @@
-"""A saved ensemble: a folder with `bundle.json`, safetensors, trees as text and a model card. No pickle in it."""
+"""A saved ensemble: a folder with `bundle.json`, safetensors, trees as text, adapters in peft's files and a model card.
+
+No pickle in it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ import enecg
 from enecg.ensemble.combine import Combiner, Platt
 from enecg.ensemble.gate import Gate, Verdict
 from enecg.ensemble.heads.base import HeadState, restore_head
+from enecg.ensemble.heads.lora import CONFIG, Adapter
+from enecg.ensemble.mixture_gate import MixtureGate
 from enecg.ensemble.model import Ensemble, Predictor, TaskModel
 from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 1
+FORMAT = 2
 TENSORS = "tensors.safetensors"
 
 
@@ -54,6 +59,8 @@ def save(ensemble: Ensemble, folder: Path) -> str:
             path = work / "trees" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
+        for name, adapter in states.adapters.items():
+            adapter.save(work / "adapters" / name)
         (work / "README.md").write_text(model_card(ensemble), encoding="utf-8")
         document["files"] = _hashes(work)
         text = json.dumps(document, indent=1, ensure_ascii=False)
@@ -91,7 +98,9 @@ def load(folder: Path) -> tuple[Ensemble, str]:
             raise InputError(f"{folder / name}: missing or changed since it was saved; copy the bundle again")
     trees = folder / "trees"
     texts = {p.relative_to(trees).as_posix(): p.read_text(encoding="utf-8") for p in sorted(trees.rglob("*.txt"))}
-    states = HeadState(document["heads"], load_file(folder / TENSORS), texts)
+    homes = sorted(path.parent for path in (folder / "adapters").rglob(CONFIG))
+    adapters = {home.relative_to(folder / "adapters").as_posix(): Adapter.load(home) for home in homes}
+    states = HeadState(document["heads"], load_file(folder / TENSORS), texts, adapters)
     return _ensemble(document, states), hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -166,7 +175,7 @@ def _model_from_json(name: str, data: dict[str, Any], states: HeadState) -> Task
     return TaskModel(
         Task.from_dict(data["task"]),
         _combiner_from_json(data["combiner"]),
-        Gate.restore(states.part(f"gate.{name}")) if data["gate"] else None,
+        _gate(states.part(f"gate.{name}")) if data["gate"] else None,
         Verdict(**data["gate_verdict"]) if data["gate_verdict"] else None,
         {expert: _combiner_from_json(part) for expert, part in data["alone"].items()},
         _combiner_from_json(data["stacking"]),
@@ -177,6 +186,10 @@ def _model_from_json(name: str, data: dict[str, Any], states: HeadState) -> Task
     )
 
 
+def _gate(state: HeadState) -> Gate | MixtureGate:
+    return MixtureGate.restore(state) if state.meta.get("type") == "mixture" else Gate.restore(state)
+
+
 def model_card(ensemble: Ensemble) -> str:
     """The bundle's README: what it answers, from which experts, trained on what."""
     training = ensemble.training
@@ -185,7 +198,9 @@ def model_card(ensemble: Ensemble) -> str:
         what = task.unit if task.kind == "regression" else ", ".join(task.classes)
         lines.append(f"- `{task.name}` ({task.kind}): {what}")
     lines += ["", "## Experts", "", "| expert | what | licence | fingerprint |", "|---|---|---|---|"]
-    lines += [f"| {i.name} | {i.title} | {i.licence} | `{i.fingerprint[:12]}` |" for i in ensemble.experts]
+    lines += [
+        f"| {i.name} | {i.title} | {i.licence} | `{i.fingerprint[:12]}` |" for i in ensemble.experts if not i.view
+    ]
     lines += ["", "## Mean weight of each expert", ""]
     for name, model in ensemble.models.items():
         shares = model.combiner.shares()

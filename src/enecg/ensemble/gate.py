@@ -38,6 +38,11 @@ class Gate:
         hidden = np.tanh(self.standard(view) @ self.components @ w1 + b1)
         return np.asarray(hidden @ w2 + b2, np.float64)
 
+    @property
+    def trained(self) -> int:
+        """Numbers that labels have determined."""
+        return sum(layer.size for layer in self.layers)
+
     def state(self) -> HeadState:
         """Everything needed to restore it."""
         state = HeadState.nested({}, {"standard": self.standard.state()})

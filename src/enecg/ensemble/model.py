@@ -11,6 +11,7 @@ import numpy as np
 from enecg.ensemble.combine import Combiner
 from enecg.ensemble.gate import Gate, Verdict
 from enecg.ensemble.heads.base import FittedHead
+from enecg.ensemble.mixture_gate import MixtureGate
 from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
 from enecg.tasks import Task
@@ -78,7 +79,7 @@ class TaskModel:
 
     task: Task
     combiner: Combiner
-    gate: Gate | None
+    gate: Gate | MixtureGate | None
     verdict: Verdict | None
     alone: dict[str, Combiner]
     stacking: Combiner
@@ -86,6 +87,11 @@ class TaskModel:
     constant: np.ndarray
     residuals: tuple[float, float] | None = None
     thresholds: np.ndarray | None = None
+
+    @property
+    def compared(self) -> tuple[Combiner, ...]:
+        """What answers for comparison only."""
+        return (*self.alone.values(), self.stacking, self.concat)
 
 
 @dataclass
@@ -153,6 +159,16 @@ class Ensemble:
         """The tasks, with their classes."""
         return [model.task for model in self.models.values()]
 
+    @property
+    def trained(self) -> int:
+        """Numbers that labels have determined in what answers: heads, weights and gates, without the baselines."""
+        models = self.models.values()
+        members = {name for model in models for name in model.combiner.members}
+        heads = sum(predictor.head.trained for predictor in self.predictors if predictor.name in members)
+        gates = [model.gate for model in models if model.gate is not None]
+        static = [model.combiner for model in models if not isinstance(model.gate, MixtureGate)]
+        return heads + sum(gate.trained for gate in gates) + sum(c.weights.size + c.bias.size for c in static)
+
     def check(self, experts: Sequence[ExpertInfo]) -> None:
         """Raise `InputError` unless these are the very experts that it was trained on."""
         have = {info.name: info.fingerprint for info in experts}
@@ -192,7 +208,7 @@ class Ensemble:
         """
         wanted = {name for model in self.models.values() for name in model.combiner.members}
         if compare:
-            wanted |= {name for model in self.models.values() for name in model.concat.members}
+            wanted |= {name for model in self.models.values() for one in model.compared for name in one.members}
         scores: dict[str, dict[str, np.ndarray]] = {
             p.name: p.scores(embeddings) for p in self.predictors if p.name in wanted
         }
@@ -226,7 +242,7 @@ class Ensemble:
     ) -> dict[str, np.ndarray]:
         weights = combiner.effective(combiner.calibrated(scores), residual).mean(2)  # [member, recording]
         total = np.maximum(weights.sum(0), 1e-12)
-        shares = {info.name: np.zeros(weights.shape[1]) for info in self.experts}
+        shares = {info.name: np.zeros(weights.shape[1]) for info in self.experts if not info.view}
         for member, weight in zip(combiner.members, weights, strict=True):
             shares[member.split("/")[0]] += weight / total
         return shares

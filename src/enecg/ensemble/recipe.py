@@ -28,6 +28,7 @@ class ExpertInfo:
     corpora: tuple[str, ...] = ()
     label_corpora: tuple[str, ...] = ()
     cost_ms: float | None = None
+    view: bool = False
 
     @classmethod
     def of(cls, expert: Expert) -> ExpertInfo:
@@ -35,12 +36,38 @@ class ExpertInfo:
         card = expert.card
         return cls(
             card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
-            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms,
+            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.view,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values; `ExpertInfo(**...)` reads them back."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How EnECG (arXiv 2511.22935) trains: per task, heads and gate together, as low-rank changes of random layers.
+
+    Attributes:
+        rate: learning rate of AdamW.
+        epochs: at most.
+        patience: epochs without gain on a tenth of the subjects, held out, after which training stops and goes back to
+            the best; 0 holds nobody out and keeps the last epoch.
+        batch: recordings per step.
+        hidden: width of both hidden layers of a head, and of the gate's one.
+        rank: of the adapters.
+        alpha: they count alpha / rank times.
+        dropout: of what the adapters see, in training.
+    """
+
+    rate: float = 1e-4
+    epochs: int = 5
+    patience: int = 0
+    batch: int = 16
+    hidden: int = 256
+    rank: int = 8
+    alpha: int = 32
+    dropout: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,6 +83,8 @@ class Recipe:
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
         gate: whether a recording-dependent gate may be tried.
         closed_form: only heads that are solved, not trained: no trees and no feed-forward head.
+        mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
+        views: registered views that its gate looks at.
     """
 
     name: str = "default"
@@ -66,6 +95,8 @@ class Recipe:
     lora_rank: int = 8
     gate: bool = True
     closed_form: bool = False
+    mixture: Mixture | None = None
+    views: tuple[str, ...] = ()
 
     def heads(self, expert: ExpertInfo, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
         """The heads of one expert, each with the positions of its tasks.
@@ -96,6 +127,14 @@ RECIPES = {
     for recipe in (
         Recipe(),
         Recipe("light", gate=False, closed_form=True),  # seconds instead of minutes, for a first look
+        Recipe("paper", gate=False, closed_form=True, mixture=Mixture(), views=("lead-ii",)),
+        Recipe(
+            "paper-tuned",  # the same with a schedule that works
+            gate=False,
+            closed_form=True,
+            mixture=Mixture(rate=1e-3, epochs=30, patience=8),
+            views=("lead-ii",),
+        ),
     )
 }
 

@@ -14,7 +14,8 @@ import numpy as np
 import enecg
 from enecg.cohort.split import subject_folds
 from enecg.embed.gather import Gathered
-from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, learnable
+from enecg.ensemble.fit import FEWEST_OF_CLASS, learnable
+from enecg.ensemble.mixture import fit_by_recipe
 from enecg.ensemble.model import Ensemble, TaskOutput
 from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.errors import InputError
@@ -61,7 +62,7 @@ def train(
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
     targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
     facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
-    return fit(
+    return fit_by_recipe(
         data.embeddings,
         targets,
         data.cohort.subjects,
@@ -203,7 +204,7 @@ def crossval(
     parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
     for k in range(folds):
         inside, outside = data.take(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
-        ensemble = fit(
+        ensemble = fit_by_recipe(
             inside.embeddings,
             [target.take(np.flatnonzero(fold != k)) for target in targets.values()],
             inside.cohort.subjects,

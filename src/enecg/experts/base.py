@@ -86,6 +86,7 @@ class Expert(ABC):
         measurements: native outputs: name of a quantity -> column of the embedding, in the task's unit
             (`{"rr_interval": 0}`); a `direct` head passes them through.
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
+        view: only a gate looks at it; it gets no head and no weight.
     """
 
     card: Card
@@ -93,6 +94,7 @@ class Expert(ABC):
     columns: Sequence[str] | None = None
     measurements: Mapping[str, int] = {}
     tabular: ClassVar[bool] = False
+    view: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, batch: Batch) -> np.ndarray:

@@ -26,13 +26,14 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered expert: `card()` must be cheap, `create()` may load weights."""
+    """A registered expert: `card()` must be cheap, `create()` may load weights. A view is not offered as an expert."""
 
     name: str
     card: Callable[[], Card]
     create: Callable[[], Expert]
     available: Callable[[], bool] = lambda: True
     folder: Path | None = None
+    view: bool = False
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -44,7 +45,7 @@ _FAMILIES: tuple[str, ...] = (
     "rhythm", "beat", "rocket", "tiny", "openecg",
     "ecgfounder", "clef", "ecgfm", "moment",
     "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "hubert_ecg", "stmem",
-    "mantis", "chronos",
+    "mantis", "chronos", "views",
 )  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {
@@ -134,10 +135,10 @@ def _load_families() -> None:
             _register_folder(path.parent)
 
 
-def names() -> list[str]:
-    """Names of all registered experts, in the order of registration."""
+def names(views: bool = False) -> list[str]:
+    """Names of all registered experts, in the order of registration; with `views`, also of what only gates look at."""
     _load_families()
-    return list(_ENTRIES)
+    return [name for name, entry in _ENTRIES.items() if views or not entry.view]
 
 
 def entry(name: str) -> Entry:
@@ -148,7 +149,7 @@ def entry(name: str) -> Entry:
     if name not in _ENTRIES and name.endswith(".py") and Path(name).is_file():
         name = _register_file(Path(name))
     if name not in _ENTRIES:
-        known = ", ".join([*SETS, *_ENTRIES])
+        known = ", ".join([*SETS, *names()])
         raise InputError(f"no expert or set named {name!r}; known: {known}")
     return _ENTRIES[name]
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
+from enecg.ensemble.heads.lora import Adapter
 from enecg.errors import InputError
 from enecg.tasks import Target
 
@@ -23,11 +24,13 @@ class HeadState:
         meta: JSON values.
         tensors: name -> array, for safetensors.
         texts: file name -> text, for formats that are text (LightGBM's).
+        adapters: name -> low-rank adapter, for peft's files.
     """
 
     meta: dict[str, Any]
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
 
     @classmethod
     def nested(cls, meta: dict[str, Any], parts: Mapping[str, HeadState]) -> HeadState:
@@ -36,6 +39,7 @@ class HeadState:
         for name, part in parts.items():
             state.tensors |= {f"{name}/{key}": value for key, value in part.tensors.items()}
             state.texts |= {f"{name}/{key}": value for key, value in part.texts.items()}
+            state.adapters |= {f"{name}/{key}": value for key, value in part.adapters.items()}
         return state
 
     def part(self, name: str) -> HeadState:
@@ -45,6 +49,7 @@ class HeadState:
             self.meta["parts"][name],
             {key.removeprefix(inside): value for key, value in self.tensors.items() if key.startswith(inside)},
             {key.removeprefix(inside): value for key, value in self.texts.items() if key.startswith(inside)},
+            {key.removeprefix(inside): value for key, value in self.adapters.items() if key.startswith(inside)},
         )
 
 
@@ -68,6 +73,12 @@ class FittedHead(ABC):
     @abstractmethod
     def state(self) -> HeadState:
         """Everything needed to restore it."""
+
+    @property
+    def trained(self) -> int:
+        """Numbers that labels have determined."""
+        state = self.state()
+        return sum(t.size for t in state.tensors.values()) + sum(a.parameters for a in state.adapters.values())
 
     @classmethod
     @abstractmethod
@@ -135,6 +146,11 @@ class Bag(FittedHead):
     def predict(self, x: np.ndarray) -> list[np.ndarray]:
         each = [member.predict(x) for member in self.members]
         return [np.mean([scores[task] for scores in each], axis=0) for task in range(len(each[0]))]
+
+    @property
+    @override
+    def trained(self) -> int:
+        return sum(member.trained for member in self.members)
 
     @override
     def state(self) -> HeadState:

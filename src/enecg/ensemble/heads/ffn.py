@@ -14,9 +14,10 @@ from typing_extensions import override
 
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
 from enecg.ensemble.heads.features import Standard
+from enecg.ensemble.heads.lora import Adapter
 from enecg.tasks import Target
 
-ADAPTED: Final = ("first", "second")  # the layers of a trunk that get low-rank adapters; alpha equals the rank
+ADAPTED: Final = ("first", "second")  # the layers of a trunk that get low-rank adapters
 
 
 class Trunk(nn.Module):
@@ -35,31 +36,31 @@ class Trunk(nn.Module):
         return [output(x) for output in self.outputs]
 
 
-Adapters = dict[str, Tensor]  # `first.A` [rank, in], `first.B` [out, rank], and so for `second`
-
-
 @dataclass
 class FittedFFN(FittedHead):
-    """A trunk, the scale of each task's labels, and each task's low-rank adapters where it was adapted."""
+    """A trunk, the scale of each task's labels, and each task's low-rank adapters where it was adapted.
+
+    `frozen` says that the trunk is as it was drawn, and only the adapters were trained.
+    """
 
     type: ClassVar[str] = "ffn"
 
     standard: Standard
     trunk: Trunk
-    adapters: list[Adapters]  # one per task, or none
+    adapters: list[Adapter]  # one per task, or none
     means: list[float]
     scales: list[float]
     settings: dict[str, Any]
+    frozen: bool = False
 
     def __post_init__(self) -> None:
-        self._networks = [self._merged(adapters).eval() for adapters in self.adapters] or [self.trunk.eval()]
+        self._networks = [self._merged(adapter).eval() for adapter in self.adapters] or [self.trunk.eval()]
 
-    def _merged(self, adapters: Adapters) -> Trunk:
-        """The trunk with one task's adapters added to its hidden layers."""
+    def _merged(self, adapter: Adapter) -> Trunk:
+        """The trunk with one task's adapter added to its hidden layers."""
         state = dict(self.trunk.state_dict())
-        for layer in ADAPTED:
-            key = f"{layer}.weight"
-            state[key] = state[key] + adapters[f"{layer}.B"] @ adapters[f"{layer}.A"]
+        for layer in adapter.layers:
+            state[f"{layer}.weight"] = state[f"{layer}.weight"] + torch.from_numpy(adapter.change(layer))
         merged = Trunk(**self.settings)
         merged.load_state_dict(state)
         return merged
@@ -75,33 +76,30 @@ class FittedFFN(FittedHead):
             out.append(scores.numpy().astype(np.float64) * scale + mean)
         return out
 
+    @property
+    @override
+    def trained(self) -> int:
+        trunk = 0 if self.frozen else sum(parameter.numel() for parameter in self.trunk.parameters())
+        return trunk + sum(adapter.parameters for adapter in self.adapters)
+
     @override
     def state(self) -> HeadState:
         meta = {"type": self.type, "means": self.means, "scales": self.scales, "settings": self.settings}
-        state = HeadState.nested({**meta, "adapters": len(self.adapters)}, {"standard": self.standard.state()})
-        for inside, tensors in self._tensors():
-            state.tensors |= {f"{inside}{key}": value.numpy() for key, value in tensors.items()}
+        state = HeadState.nested({**meta, "frozen": self.frozen}, {"standard": self.standard.state()})
+        state.tensors |= {f"trunk.{key}": value.numpy() for key, value in self.trunk.state_dict().items()}
+        state.adapters = {str(task): adapter for task, adapter in enumerate(self.adapters)}
         return state
-
-    def _tensors(self) -> Iterator[tuple[str, dict[str, Tensor]]]:
-        yield "trunk.", self.trunk.state_dict()
-        for i, adapters in enumerate(self.adapters):
-            yield f"lora{i}.", adapters
 
     @override
     @classmethod
     def restore(cls, state: HeadState) -> FittedFFN:
-        meta = state.meta
-
-        def inside(prefix: str) -> dict[str, Tensor]:
-            found = {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
-            return {key: torch.tensor(value) for key, value in found.items()}
-
+        meta, inside = state.meta, "trunk."
+        found = {key.removeprefix(inside): value for key, value in state.tensors.items() if key.startswith(inside)}
         trunk = Trunk(**meta["settings"])
-        trunk.load_state_dict(inside("trunk."))
-        adapters = [inside(f"lora{i}.") for i in range(meta["adapters"])]
+        trunk.load_state_dict({key: torch.tensor(value) for key, value in found.items()})
+        adapters = [state.adapters[str(task)] for task in range(len(state.adapters))]
         standard = Standard.restore(state.part("standard"))
-        return cls(standard, trunk, adapters, meta["means"], meta["scales"], meta["settings"])
+        return cls(standard, trunk, adapters, meta["means"], meta["scales"], meta["settings"], meta["frozen"])
 
 
 @dataclass
@@ -148,7 +146,7 @@ class FFN(Head):
         outputs = [target.y.shape[1] for target in targets]
         settings = {"dim": x.shape[1], "hidden": self.hidden, "outputs": outputs, "dropout": self.dropout}
         trunk = Trunk(**settings).to(device)
-        held = _hold_out(subjects, seed)
+        held = hold_out(subjects, seed)
         losses = [_loss(target) for target in targets]
 
         def total(found: list[Tensor], rows: Tensor) -> Tensor:
@@ -156,7 +154,7 @@ class FFN(Head):
             return torch.stack([loss(scores, truth[rows]) for loss, scores, truth in pairs]).sum()
 
         self._train(trunk, trunk.parameters(), inputs, held, total, self.epochs, self.rate)
-        adapters: list[Adapters] = []
+        adapters: list[Adapter] = []
         if self.lora_rank:
             adapters = [
                 self._adapt(trunk, inputs, held, lambda f, rows, i=i: losses[i](f[i], labels[i][rows]))
@@ -164,7 +162,7 @@ class FFN(Head):
             ]
         return FittedFFN(standard, trunk.cpu(), adapters, list(means), list(scales), settings)
 
-    def _adapt(self, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> Adapters:
+    def _adapt(self, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> Adapter:
         """LoRA (Hu et al. 2021) on the hidden layers for one task; the trunk itself stays as it is."""
         import peft  # brings transformers along: seconds that only fitting has to wait
 
@@ -172,12 +170,7 @@ class FFN(Head):
         adapted = peft.get_peft_model(copy.deepcopy(trunk), config)
         trainable = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
         self._train(adapted, iter(trainable), inputs, held, loss, self.lora_epochs, self.rate / 2)
-        state = adapted.state_dict()
-        return {
-            f"{layer}.{side}": state[f"base_model.model.{layer}.lora_{side}.default.weight"].cpu()
-            for layer in ADAPTED
-            for side in ("A", "B")
-        }
+        return Adapter.of(adapted, self.lora_rank)
 
     def _train(
         self,
@@ -225,7 +218,7 @@ def _label_scale(target: Target) -> tuple[float, float]:
     return float(np.median(known)), float(known.std()) or 1.0
 
 
-def _hold_out(subjects: np.ndarray, seed: int, share: float = 0.1) -> Tensor:
+def hold_out(subjects: np.ndarray, seed: int, share: float = 0.1) -> Tensor:
     """bool `[recording]`: a tenth of the subjects, for early stopping."""
     unique, index = np.unique(subjects, return_inverse=True)
     held = np.zeros(len(unique), bool)

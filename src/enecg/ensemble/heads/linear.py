@@ -97,6 +97,11 @@ class FittedLinear(FittedHead):
         """As `predict`, from mapped embeddings `[recording, feature]`."""
         return [(z @ c).astype(np.float64) + b for c, b in zip(self.coefficients, self.intercepts, strict=True)]
 
+    @property
+    @override
+    def trained(self) -> int:
+        return sum(part.size for part in (*self.coefficients, *self.intercepts))
+
     @override
     def state(self) -> HeadState:
         state = HeadState.nested(

@@ -42,6 +42,14 @@ class FittedTrees(FittedHead):
             out.append(scores * scale + mean)
         return out
 
+    @property
+    @override
+    def trained(self) -> int:
+        """Values of leaves, and columns and thresholds of the splits."""
+        grown = [booster for boosters in self.boosters for booster in boosters if not isinstance(booster, float)]
+        trees = [tree for booster in grown for tree in booster.dump_model()["tree_info"]]
+        return sum(3 * tree["num_leaves"] - 2 for tree in trees)
+
     @override
     def state(self) -> HeadState:
         state = HeadState({"type": self.type, "means": self.means, "scales": self.scales, "constants": []})
