@@ -220,6 +220,8 @@ def crossval(
     recipe: str = "default",
     replicates: int = 1000,
     seed: int = 0,
+    jobs: int = 1,
+    work: str | Path | None = None,
     progress: bool = False,
     say: Say = _nobody,
 ) -> Evaluation:
@@ -235,6 +237,8 @@ def crossval(
         recipe: as for `fit`.
         replicates: bootstrap resamples of the subjects.
         seed: of the folds, the fits and the resamples.
+        jobs: folds that are fitted at a time, each in a process of its own; the results do not depend on it.
+        work: folder where finished folds are kept, so that an interrupted run goes on; by default they are not.
         progress: show it.
         say: told what was skipped and what should be known.
 
@@ -253,7 +257,8 @@ def crossval(
     data = _gather(cohort, found, infos, store, progress, say)
     evaluation = run.crossval(
         data, wanted, infos,
-        folds=folds, recipe=chosen, replicates=replicates, seed=seed, progress=_steps(progress, say),
+        folds=folds, recipe=chosen, replicates=replicates, seed=seed, jobs=jobs,
+        work=None if work is None else Path(work), progress=_steps(progress, say),
     )  # fmt: skip
     _tell("note: ", evaluation.left_out, say)
     return evaluation

@@ -71,6 +71,10 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a report for people.", **_FILE)]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.", **_FILE)]
+Jobs = Annotated[int | None, typer.Option(help="Folds at a time; by default one per processor.", min=1)]
+Work = Annotated[
+    Path | None, typer.Option(help="Folder of finished folds: an interrupted run goes on.", file_okay=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Replicates = Annotated[int, typer.Option(help="Bootstrap resamples of the subjects.", min=1)]
 
@@ -184,6 +188,8 @@ def crossval(
     store: StoreDir = None,
     replicates: Replicates = 1000,
     seed: Seed = 0,
+    jobs: Jobs = None,
+    work: Work = None,
     quiet: Quiet = False,
 ) -> None:
     """Cross-validate by subject: everything is fitted anew in each fold."""
@@ -191,10 +197,19 @@ def crossval(
 
     found = api.crossval(
         manifest, tasks, experts, store,
-        folds=folds, where=where, recipe=recipe, replicates=replicates, seed=seed, progress=not quiet, say=_say,
+        folds=folds, where=where, recipe=recipe, replicates=replicates, seed=seed,
+        **_spread(jobs, work), progress=not quiet, say=_say,
     )  # fmt: skip
     note = f"{folds}-fold cross-validation by subject."
     _write(found, f"Cross-validation on {name_of(manifest)}", note, json_file, html_file, markdown_file)
+
+
+def _spread(jobs: int | None, work: Path | None) -> dict[str, Any]:
+    """Over as many processes as there are processors, and with finished folds kept, unless something else is said."""
+    from enecg.embed.parallel import cpus
+    from enecg.experts.weights import cache_folder
+
+    return {"jobs": jobs or cpus(), "work": work or cache_folder() / "folds"}
 
 
 def _write(

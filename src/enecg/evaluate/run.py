@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from enecg.ensemble.model import Ensemble, TaskOutput
 from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.errors import InputError
 from enecg.evaluate.figures import TaskFigures, figures
+from enecg.evaluate.folds import Fold, Plan, run_folds
 from enecg.evaluate.score import TaskPredictions, age_bands, result_document, score
 from enecg.tasks import Target, Task
 
@@ -38,12 +40,14 @@ class Evaluation:
         targets: task name -> labels.
         predictions: task name -> what was said.
         left_out: a line for each task without labels, or class with too few.
+        folds: of a cross-validation.
     """
 
     document: dict[str, Any]
     targets: dict[str, Target] = field(default_factory=dict)
     predictions: dict[str, TaskPredictions] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    folds: Sequence[Fold] = ()
 
     def figures(self) -> dict[str, TaskFigures]:
         """The data behind the charts of a report."""
@@ -191,9 +195,13 @@ def crossval(
     recipe: Recipe | None = None,
     replicates: int = 1000,
     seed: int = 0,
+    jobs: int = 1,
+    work: Path | None = None,
     progress: Report = lambda _: None,
 ) -> Evaluation:
     """Cross-validate by subject: in each fold everything is fitted anew without it; its answers are pooled.
+
+    `jobs` and `work` are as for `enecg.evaluate.folds.run_folds`.
 
     Raises:
         InputError: too few subjects for the folds, or a task that cannot be fitted.
@@ -201,33 +209,24 @@ def crossval(
     fold = subject_folds(data.cohort.subjects, folds, seed)
     learned, left_out = _targets(data.cohort, tasks, [fold != k for k in range(folds)])
     targets = {target.task.name: target for target in learned}
-    parts: list[tuple[np.ndarray, dict[str, TaskOutput]]] = []
-    for k in range(folds):
-        inside, outside = data.take(np.flatnonzero(fold != k)), np.flatnonzero(fold == k)
-        ensemble = fit_by_recipe(
-            inside.embeddings,
-            [target.take(np.flatnonzero(fold != k)) for target in targets.values()],
-            inside.cohort.subjects,
-            experts,
-            recipe=recipe,
-            seed=seed,
-            progress=lambda line, k=k: progress(f"fold {k + 1} of {folds}: {line}"),  # type: ignore[misc]
-        )
-        embeddings = {name: matrix[outside] for name, matrix in data.embeddings.items()}
-        parts.append((outside, ensemble.predict(embeddings, compare=True)))
+    chosen = recipe or Recipe()
+    plan = Plan(data.embeddings, learned, data.cohort.subjects, fold, experts, chosen, seed, versions())
+    done = run_folds(plan, folds, jobs=jobs, work=work, progress=progress)
+    parts = [(each.rows, each.outputs) for each in done]
     predictions = {name: _pooled(target, parts) for name, target in targets.items()}
     provenance = {
         "Protocol": f"{folds}-fold cross-validation by subject; everything is fitted inside the folds",
         "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in experts),
-        "Recipe": (recipe or Recipe()).name,
+        "Recipe": chosen.name,
         "Cohort digest": data.cohort.digest()[:12],
         "Left out": "; ".join(left_out) or "nothing",
         **_notes(data, experts, targets.values()),
     }
-    return replace(_scored(data, targets, predictions, [], provenance, replicates, seed, progress), left_out=left_out)
+    found = _scored(data, targets, predictions, [], provenance, replicates, seed, progress)
+    return replace(found, left_out=left_out, folds=done)
 
 
-def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, dict[str, TaskOutput]]]) -> TaskPredictions:
+def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskOutput]]]) -> TaskPredictions:
     """One task's answers of all folds in the cohort's order; all folds have the same classes."""
     each = [(rows, TaskPredictions.of(found[target.task.name])) for rows, found in parts]
 
