@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import tempfile
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from wfdb_files import write_record
 from enecg import read
 from enecg.errors import ReadError
 from enecg.leads import STANDARD
+from enecg.readers import wfdb as reader
 
 FOLDERS = {
     "ludb/data": 200,
@@ -57,6 +59,64 @@ def test_records_of_a_folder_as_decoded_by_hand(shared_data: Path, folder: str) 
         assert recording.rate == facts.fs
         assert recording.amplitude == ("normalised" if facts.units[0] == "sd" else "mV")
         assert recording.band == ((0.5, 40.0) if "filtered" in folder else None)
+
+
+def same_as_the_package(header: Path) -> bool:
+    """Whether a record is decoded here; then to the package's numbers, bit for bit."""
+    ours = reader._decoded(reader._parse(header), header.parent)
+    if ours is None:
+        return False
+    theirs = wfdb.rdrecord(str(header.with_suffix("")), smooth_frames=False)
+    assert list(ours.names) == theirs.sig_name, header
+    for one, other in zip(ours.signals, theirs.e_p_signal, strict=True):
+        np.testing.assert_array_equal(one, other, strict=True, err_msg=str(header))
+    return True
+
+
+def test_real_records_are_decoded_to_the_packages_numbers(shared_data: Path) -> None:
+    with (shared_data / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        records = [row["record"] for row in csv.DictReader(file)]
+    alike = [record for record in records if record.startswith("ptbxl_filtered")]
+    chosen = [record for record in records if record not in set(alike)] + alike[::8]
+    assert all(same_as_the_package(shared_data / f"{record}.hea") for record in chosen)
+
+
+STORED = np.array([[-300, 0], [7, 32767], [-32768, 1], [5, -32768]])  # the lowest value means "no sample"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "16 200(0)/mV 16 0 -300 0 0",
+        "16x1 1000.0(-12)/uV 12 5 0 -17 0",
+        "16+6 .5/µV 16 1024 0 0 0",
+        "16:0 4.8828e-1(3) 16 0 0 0 0",
+        "16 -1e3/mV 16 -7 0 0 0",
+    ],
+)
+def test_an_ordinary_line_is_decoded_here(tmp_path: Path, line: str) -> None:
+    lines = [f"r.dat {line} {name}" for name in ("I", "lead II")]
+    data = bytes(6 if "+6" in line else 0) + STORED.astype("<i2").tobytes()
+    assert same_as_the_package(write_record(tmp_path, *lines, first="r 2 500 4 23-Mar-2021 20:20:47", data=data))
+
+
+@pytest.mark.parametrize(
+    ("first", "line"),
+    [
+        ("r 2 500", "r.dat 16 200/mV 16 0 0 0 0 I"),  # the file's size says how long it is
+        ("r 2 500 4", "r.dat 16 0/mV 16 0 0 0 0 I"),  # uncalibrated
+        ("r 2 500 2", "r.dat 16x2 200/mV 16 0 0 0 0 I"),
+        ("r 2 500 3", "r.dat 16:1 200/mV 16 0 0 0 0 I"),  # skewed by a sample
+        ("r 2 500 4", "r.dat 16 200/mV 16 0 0 0 0"),
+        ("r 2 500 4", "r.dat 16 200/mV I"),
+        ("r 2 500 4", "r.dat 61 200/mV 16 0 0 0 0 I"),
+        ("r 2 500 4", "s.dat 16 200/mV 16 0 0 0 0 I"),
+    ],
+)
+def test_what_is_rarer_is_left_to_the_package(tmp_path: Path, first: str, line: str) -> None:
+    header = write_record(tmp_path, line, "r.dat 16 200/mV 16 0 0 0 0 II", first=first, data=STORED)
+    (tmp_path / "s.dat").write_bytes(bytes(8))
+    assert not same_as_the_package(header)
 
 
 FORMATS = {"16": 16, "24": 24, "212": 12, "32": 32, "80": 8, "516": 16}  # bits, of those that wfdb writes
