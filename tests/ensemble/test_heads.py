@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 from synthetic import make, regression
 
@@ -15,6 +16,7 @@ from enecg.ensemble.heads.direct import Direct
 from enecg.ensemble.heads.features import GROUP, Blocks, Landmarks, Standard
 from enecg.ensemble.heads.ffn import FFN
 from enecg.ensemble.heads.linear import ALPHAS, FittedLinear, Joint, Kernel, Ridge, Ridges
+from enecg.ensemble.heads.training import ADAPTED, Trunk
 from enecg.ensemble.heads.trees import Trees
 from enecg.errors import InputError
 from enecg.tasks import Target
@@ -114,11 +116,23 @@ def test_adapters_are_low_rank_and_leave_the_trunk_alone() -> None:
     x = embeddings["measures"]
     plain = FFN(epochs=10).fit(x, targets, subjects, seed=2)
     adapted = FFN(epochs=10, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
-    one, other = plain.trunk.state_dict(), adapted.trunk.state_dict()
+    one, other = plain.trunk, adapted.trunk
     assert all((one[key] == other[key]).all() for key in one)
     assert len(adapted.adapters) == len(targets)
     assert all((a.rank, set(a.layers)) == (4, {"first", "second"}) for a in adapted.adapters)
     assert not np.allclose(plain.predict(x)[0], adapted.predict(x)[0])
+
+
+def test_predicts_what_the_trained_network_says() -> None:
+    embeddings, targets, subjects = make(150)
+    x = embeddings["measures"]
+    fitted = FFN(epochs=6, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
+    for task, (scores, adapter) in enumerate(zip(fitted.predict(x), fitted.adapters, strict=True)):
+        changed = {f"{layer}.weight": fitted.trunk[f"{layer}.weight"] + adapter.change(layer) for layer in ADAPTED}
+        network = Trunk.of(fitted.trunk | changed)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(fitted.standard(x)))[task].numpy()
+        np.testing.assert_allclose((scores - fitted.means[task]) / fitted.scales[task], expected, atol=1e-5)
 
 
 def test_direct_passes_the_measurement_through() -> None:

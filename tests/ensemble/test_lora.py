@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from synthetic import make
 import enecg
 from enecg.ensemble.heads.ffn import FFN, FittedFFN
 from enecg.ensemble.heads.lora import CONFIG, Adapter
+from enecg.ensemble.heads.training import Trunk
 from enecg.errors import InputError
 from generated import TRAINING, Trained
 
@@ -30,7 +31,7 @@ def fitted() -> FittedFFN:
 
 def _through_peft(head: FittedFFN, folder: Path, task: int, x: np.ndarray) -> np.ndarray:
     """What peft makes of the trunk and of the adapter in `folder`."""
-    model = peft.PeftModel.from_pretrained(copy.deepcopy(head.trunk), str(folder)).eval()
+    model = peft.PeftModel.from_pretrained(Trunk.of(head.trunk), str(folder)).eval()
     with torch.no_grad():
         scores: np.ndarray = model(torch.from_numpy(head.standard(x)))[task].numpy()
     return scores * head.scales[task] + head.means[task]
@@ -50,16 +51,14 @@ def test_alpha_counts_as_in_peft(fitted: FittedFFN, tmp_path: Path) -> None:
     x = make(50, seed=1)[0]["shapes"]
     strong = Adapter(4 * fitted.adapters[0].alpha, fitted.adapters[0].layers)
     strong.save(tmp_path / "strong")
-    head = copy.copy(fitted)
-    head.adapters = [strong, *fitted.adapters[1:]]
-    head.__post_init__()
+    head = replace(fitted, adapters=[strong, *fitted.adapters[1:]])
     assert np.abs(head.predict(x)[0] - fitted.predict(x)[0]).max() > 0.01
     np.testing.assert_allclose(_through_peft(fitted, tmp_path / "strong", 0, x), head.predict(x)[0], rtol=1e-4)
 
 
 def test_an_adapter_that_peft_has_trained_and_written_is_read(fitted: FittedFFN, tmp_path: Path) -> None:
     config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["first", "second"])
-    model = peft.get_peft_model(copy.deepcopy(fitted.trunk), config)
+    model = peft.get_peft_model(Trunk.of(fitted.trunk), config)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
@@ -70,7 +69,7 @@ def test_an_adapter_that_peft_has_trained_and_written_is_read(fitted: FittedFFN,
     for layer in read.layers:
         np.testing.assert_array_equal(read.change(layer), same.change(layer))
     merged = model.merge_and_unload().state_dict()["first.weight"].numpy()
-    added = fitted.trunk.state_dict()["first.weight"].numpy() + read.change("first")
+    added = fitted.trunk["first.weight"] + read.change("first")
     np.testing.assert_allclose(added, merged, atol=1e-6)
 
 

@@ -66,8 +66,8 @@ def test_only_low_rank_changes_move_and_all_of_them_do(ensemble: Ensemble) -> No
     for one, other in zip(ensemble.predictors, shorter.predictors, strict=True):
         if one.name.endswith(HEAD):
             assert isinstance(one.head, FittedFFN) and isinstance(other.head, FittedFFN)
-            for key, drawn in one.head.trunk.state_dict().items():
-                np.testing.assert_array_equal(drawn, other.head.trunk.state_dict()[key])
+            for key, drawn in one.head.trunk.items():
+                np.testing.assert_array_equal(drawn, other.head.trunk[key])
             for adapter in (*one.head.adapters, *other.head.adapters):
                 assert all(np.abs(adapter.change(layer)).max() > 0 for layer in ("first", "second"))
     gates = [model.gate for model in shorter.models.values()]

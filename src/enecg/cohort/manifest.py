@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from enecg.cohort import LAYOUTS
 from enecg.cohort.query import matching
@@ -36,6 +35,9 @@ from enecg.cohort.split import subject_folds
 from enecg.errors import InputError
 from enecg.places import Place, join, name_of, parent_of, place, read_bytes, record_files
 from enecg.tasks import MISSING, Target, Task, cell_text, read_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Cohort", "leakage"]
 
@@ -203,6 +205,8 @@ def _table_of_folder(folder: Path) -> pd.DataFrame:
 
 
 def _read_table(path: Place) -> pd.DataFrame:
+    import pandas as pd
+
     raw = read_bytes(path)
     try:
         if raw.startswith(b"PAR1"):
@@ -223,6 +227,8 @@ def _joined(column: pd.Series) -> pd.Series:
 
 
 def _read_csv(text: str) -> pd.DataFrame:
+    import pandas as pd
+
     heading = text.split("\n", 1)[0]
     separator = max(",;\t", key=heading.count)
     table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, skipinitialspace=True)
@@ -235,6 +241,8 @@ def _read_csv(text: str) -> pd.DataFrame:
 
 def _typed(column: pd.Series) -> pd.Series:
     """Numbers where every filled cell is a plain number, else text with NaN for blanks."""
+    import pandas as pd
+
     cells = column.str.strip()
     missing = cells.str.lower().isin(MISSING)
     if not missing.all() and cells[~missing].str.fullmatch(_PLAIN_NUMBER).all():

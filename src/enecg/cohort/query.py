@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import difflib
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import pandas as pd
 
 from enecg.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Attributes that an expression may use; pandas itself would allow `record.to_csv(...)`.
 _ALLOWED: Final = frozenset(
@@ -36,6 +38,8 @@ def matching(table: pd.DataFrame, where: str, name: str) -> np.ndarray:
     Raises:
         InputError: the expression cannot be read, names no column, is no condition, or goes beyond comparing cells.
     """
+    import pandas as pd
+
     quoted: dict[str, str] = {}
 
     def placeholder(match: re.Match[str]) -> str:

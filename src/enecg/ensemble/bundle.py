@@ -1,7 +1,4 @@
-"""A saved ensemble: a folder with `bundle.json`, safetensors, trees as text, adapters in peft's files and a model card.
-
-No pickle in it.
-"""
+"""A saved ensemble: a folder with `bundle.json`, safetensors, adapters in peft's files and a model card. No pickle."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 2
+FORMAT = 3
 TENSORS = "tensors.safetensors"
 
 
@@ -55,10 +52,6 @@ def save(ensemble: Ensemble, folder: Path) -> str:
         document, states = _document(ensemble)
         save_file({key: np.ascontiguousarray(v) for key, v in states.tensors.items()}, work / TENSORS)
         (work / TENSORS).chmod(0o644)
-        for name, text in states.texts.items():
-            path = work / "trees" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
         for name, adapter in states.adapters.items():
             adapter.save(work / "adapters" / name)
         (work / "README.md").write_text(model_card(ensemble), encoding="utf-8")
@@ -96,11 +89,9 @@ def load(folder: Path) -> tuple[Ensemble, str]:
     for name, sha in document["files"].items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha:
             raise InputError(f"{folder / name}: missing or changed since it was saved; copy the bundle again")
-    trees = folder / "trees"
-    texts = {p.relative_to(trees).as_posix(): p.read_text(encoding="utf-8") for p in sorted(trees.rglob("*.txt"))}
     homes = sorted(path.parent for path in (folder / "adapters").rglob(CONFIG))
     adapters = {home.relative_to(folder / "adapters").as_posix(): Adapter.load(home) for home in homes}
-    states = HeadState(document["heads"], load_file(folder / TENSORS), texts, adapters)
+    states = HeadState(document["heads"], load_file(folder / TENSORS), adapters)
     return _ensemble(document, states), hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import minimize
 
 from enecg.tasks import Kind, Target
 
@@ -198,6 +197,8 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
 
     The sum of the weights is free: heads that shrink towards the mean are stretched again.
     """
+    from scipy.optimize import minimize
+
     centre = float(np.median(y))
     x, truth = stack[:, :, 0].T - centre, y[:, 0] - centre
     count = x.shape[1]
@@ -219,6 +220,8 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
 
 def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
     """Log-loss of weighted log odds, one set of weights per output, pulled towards the uniform mean."""
+    from scipy.optimize import minimize
+
     members, _, outputs = stack.shape
     uniform = 1 / members
 

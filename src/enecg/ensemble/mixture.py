@@ -20,8 +20,9 @@ from typing_extensions import override
 from enecg.ensemble.combine import Combiner, Platt
 from enecg.ensemble.fit import checked, fit
 from enecg.ensemble.heads.features import Standard
-from enecg.ensemble.heads.ffn import ADAPTED, FittedFFN, Trunk, hold_out
+from enecg.ensemble.heads.ffn import FittedFFN
 from enecg.ensemble.heads.lora import Adapter
+from enecg.ensemble.heads.training import ADAPTED, Trunk, hold_out, tensors_of
 from enecg.ensemble.mixture_gate import LAYERS, MixtureGate
 from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel
 from enecg.ensemble.recipe import ExpertInfo, Mixture, Recipe
@@ -184,10 +185,9 @@ class _Training:
         tasks = tuple(target.task.name for target in self.targets)
         found = []
         for i, (name, standard) in enumerate(zip(self.members, self.standards, strict=True)):
-            trunk, dim = self.network.heads[i], self.inputs.experts[i].shape[1]
-            settings = {"dim": dim, "hidden": self.settings.hidden, "outputs": self.outputs, "dropout": 0.0}
+            trunk = tensors_of(self.network.heads[i])
             adapters = [heads[i] for heads, _ in self.adapters]
-            head = FittedFFN(standard, trunk, adapters, means, scales, settings, frozen=True)  # type: ignore[arg-type]
+            head = FittedFFN(standard, trunk, adapters, means, scales, frozen=True)
             found.append(Predictor(f"{name}/{HEAD}", (name,), tasks, head))
         return found
 

@@ -23,13 +23,11 @@ class HeadState:
     Attributes:
         meta: JSON values.
         tensors: name -> array, for safetensors.
-        texts: file name -> text, for formats that are text (LightGBM's).
         adapters: name -> low-rank adapter, for peft's files.
     """
 
     meta: dict[str, Any]
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
-    texts: dict[str, str] = field(default_factory=dict)
     adapters: dict[str, Adapter] = field(default_factory=dict)
 
     @classmethod
@@ -38,7 +36,6 @@ class HeadState:
         state = cls({**meta, "parts": {name: part.meta for name, part in parts.items()}})
         for name, part in parts.items():
             state.tensors |= {f"{name}/{key}": value for key, value in part.tensors.items()}
-            state.texts |= {f"{name}/{key}": value for key, value in part.texts.items()}
             state.adapters |= {f"{name}/{key}": value for key, value in part.adapters.items()}
         return state
 
@@ -48,7 +45,6 @@ class HeadState:
         return HeadState(
             self.meta["parts"][name],
             {key.removeprefix(inside): value for key, value in self.tensors.items() if key.startswith(inside)},
-            {key.removeprefix(inside): value for key, value in self.texts.items() if key.startswith(inside)},
             {key.removeprefix(inside): value for key, value in self.adapters.items() if key.startswith(inside)},
         )
 
@@ -166,7 +162,7 @@ _HOMES = {"linear": "FittedLinear", "trees": "FittedTrees", "ffn": "FittedFFN", 
 
 
 def restore_head(state: HeadState) -> FittedHead:
-    """Any fitted head from its state; torch and LightGBM are imported only where a head needs them."""
+    """Any fitted head from its state; only the modules of its own kind are imported."""
     kind = state.meta["type"]
     if kind == Bag.type:
         return Bag.restore(state)

@@ -48,6 +48,12 @@ class Adapter:
         changed: np.ndarray = np.float32(self.alpha / self.rank) * (b @ a)
         return changed
 
+    def added(self, layer: str, x: np.ndarray) -> np.ndarray:
+        """What is added to a layer's output for inputs `[row, in]`, float32 `[row, out]`."""
+        a, b = self.layers[layer]
+        more: np.ndarray = np.float32(self.alpha / self.rank) * (x @ a.T @ b.T)
+        return more
+
     @classmethod
     def of(cls, adapted: nn.Module, alpha: float, within: str = "") -> Adapter:
         """The adapters of a network that `peft.get_peft_model` has wrapped.

@@ -2,43 +2,41 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
 
+from enecg.embed.parallel import cpus
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
+from enecg.ensemble.heads.forest import Forest
 from enecg.tasks import Target
-
-
-def _booster(text: str) -> Any:
-    import lightgbm
-
-    return lightgbm.Booster(model_str=text)
 
 
 @dataclass
 class FittedTrees(FittedHead):
-    """One booster per output, in LightGBM's text format; an output that was constant in training keeps its constant."""
+    """The trees of all outputs, and the scale of each task's labels."""
 
     type: ClassVar[str] = "trees"
 
-    boosters: list[list[Any]]  # per task, per output: a Booster or a float
+    forest: Forest
+    counts: list[list[int]]  # per task, per output: how many of the forest's trees, in this order, are its own
     means: list[float]  # per task; what was subtracted from a regression's labels
     scales: list[float]
 
     @override
     def predict(self, x: np.ndarray) -> list[np.ndarray]:
-        out = []
-        for boosters, mean, scale in zip(self.boosters, self.means, self.scales, strict=True):
-            scores = np.empty((len(x), len(boosters)))
-            for column, booster in enumerate(boosters):
-                fixed = isinstance(booster, float)
-                scores[:, column] = booster if fixed else booster.predict(x, raw_score=True, num_threads=1)
+        values = self.forest(x)
+        out, start = [], 0
+        for counts, mean, scale in zip(self.counts, self.means, self.scales, strict=True):
+            scores = np.empty((len(x), len(counts)))
+            for output, count in enumerate(counts):
+                # One after the other, as LightGBM adds them up: the same bits.
+                scores[:, output] = values[:, start : start + count].cumsum(1)[:, -1]
+                start += count
             out.append(scores * scale + mean)
         return out
 
@@ -46,38 +44,18 @@ class FittedTrees(FittedHead):
     @override
     def trained(self) -> int:
         """Values of leaves, and columns and thresholds of the splits."""
-        grown = [booster for boosters in self.boosters for booster in boosters if not isinstance(booster, float)]
-        trees = [tree for booster in grown for tree in booster.dump_model()["tree_info"]]
-        return sum(3 * tree["num_leaves"] - 2 for tree in trees)
+        return self.forest.size
 
     @override
     def state(self) -> HeadState:
-        state = HeadState({"type": self.type, "means": self.means, "scales": self.scales, "constants": []})
-        for task, boosters in enumerate(self.boosters):
-            constants: list[float | None] = []
-            for output, booster in enumerate(boosters):
-                fixed = isinstance(booster, float)
-                constants.append(booster if fixed else None)
-                if not fixed:
-                    state.texts[f"{task}.{output}.txt"] = booster.model_to_string(importance_type="gain")
-            state.meta["constants"].append(constants)
-        return state
+        meta = {"type": self.type, "counts": self.counts, "means": self.means, "scales": self.scales}
+        return HeadState(meta, self.forest.arrays())
 
     @override
     @classmethod
     def restore(cls, state: HeadState) -> FittedTrees:
-        boosters = [
-            [
-                _booster(state.texts[f"{task}.{output}.txt"]) if constant is None else constant
-                for output, constant in enumerate(constants)
-            ]
-            for task, constants in enumerate(state.meta["constants"])
-        ]
-        return cls(boosters, state.meta["means"], state.meta["scales"])
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        meta = state.meta
+        return cls(Forest(**state.tensors), meta["counts"], meta["means"], meta["scales"])
 
 
 @dataclass
@@ -110,18 +88,19 @@ class Trees(Head):
             scales.append(scale)
             jobs += [(task, rows, column, regression) for column in ((target.y[rows] - mean) / scale).T]
         # One booster per thread: on so few rows, threads inside LightGBM cost far more than they bring.
-        with ThreadPoolExecutor(_threads()) as pool:
+        with ThreadPoolExecutor(cpus()) as pool:
             grown = list(pool.map(lambda job: self._grow(x[job[1]], job[2], job[3], seed), jobs))
-        boosters: list[list[Any]] = [[] for _ in targets]
-        for (task, *_), booster in zip(jobs, grown, strict=True):
-            boosters[task].append(booster)
-        return FittedTrees(boosters, means, scales)
+        counts: list[list[int]] = [[] for _ in targets]
+        for (task, *_), forest in zip(jobs, grown, strict=True):
+            counts[task].append(len(forest))
+        return FittedTrees(Forest.join(grown), counts, means, scales)
 
-    def _grow(self, x: np.ndarray, y: np.ndarray, regression: bool, seed: int) -> Any:
+    def _grow(self, x: np.ndarray, y: np.ndarray, regression: bool, seed: int) -> Forest:
+        """One output's trees."""
         import lightgbm
 
         if np.ptp(y) == 0:
-            return 0.0 if regression else float(np.sign(y[0] - 0.5) * 6)
+            return Forest.constant(0.0 if regression else float(np.sign(y[0] - 0.5) * 6))
         settings = {
             "objective": "l1" if regression else "binary",
             "learning_rate": self.rate,
@@ -138,4 +117,5 @@ class Trees(Head):
             "num_threads": 1,
             "verbosity": -1,
         }
-        return lightgbm.train(settings, lightgbm.Dataset(x, y, free_raw_data=True), self.rounds)
+        grown = lightgbm.train(settings, lightgbm.Dataset(x, y, free_raw_data=True), self.rounds)
+        return Forest.parse(grown.model_to_string())
