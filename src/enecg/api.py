@@ -28,6 +28,7 @@ from typing import Any, Final
 
 from enecg.cohort.manifest import Cohort
 from enecg.embed import pipeline
+from enecg.embed.cluster import check_engine
 from enecg.embed.gather import Gathered, gather
 from enecg.embed.pipeline import EmbedReport, Skipped
 from enecg.embed.store import Store
@@ -104,10 +105,22 @@ def embed(
     store: str | Path | None = None,
     *,
     where: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
     progress: bool = False,
     say: Say = _nobody,
 ) -> EmbedReport:
     """Run frozen experts over recordings and keep their embeddings; what the store has is not computed again.
+
+    Args:
+        manifest: the recordings, with `where`.
+        experts: who looks at them.
+        store: of the embeddings.
+        where: row filter.
+        engine: `local`, or `ray` for the processors of a cluster, with the same result.
+        address: of a Ray cluster; by default one on this machine.
+        progress: show it.
+        say: told what was skipped.
 
     Returns:
         How many were computed, found in the store, and skipped for which reasons.
@@ -115,8 +128,14 @@ def embed(
     Raises:
         InputError: the manifest, a name or the store is wrong.
     """
+    check_engine(engine, address)
     cohort = _cohort(manifest, where)
-    report = pipeline.embed(cohort, _create(experts), _store(store), progress=progress)
+    if engine == "ray":
+        from enecg.embed import ray
+
+        report = ray.embed(cohort, _create(experts), _store(store), address=address, progress=progress)
+    else:
+        report = pipeline.embed(cohort, _create(experts), _store(store), progress=progress)
     _tell_skipped(report.skipped, say)
     return report
 

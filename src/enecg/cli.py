@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from enecg import NOTICE, __version__
 from enecg.cli_experts import app as experts_app
 from enecg.cli_experts import pretrain
+from enecg.cli_store import app as store_app
 from enecg.errors import EnecgError, InputError
 from enecg.places import name_of, place
 
@@ -54,6 +55,7 @@ app = typer.Typer(
     help=f"Ensembles of frozen ECG experts with small trained heads. {NOTICE}",
 )  # fmt: skip
 app.add_typer(experts_app, name="experts")
+app.add_typer(store_app, name="store")
 app.command()(pretrain)
 
 _FILE: dict[str, Any] = {"dir_okay": False, "writable": True, "callback": _make_room}
@@ -75,6 +77,8 @@ Jobs = Annotated[int | None, typer.Option(help="Folds at a time; by default one 
 Work = Annotated[
     Path | None, typer.Option(help="Folder of finished folds: an interrupted run goes on.", file_okay=False)
 ]
+Engine = Annotated[str, typer.Option(help="local, or ray for the processors of a cluster.")]
+Address = Annotated[str | None, typer.Option(help="Of a Ray cluster: auto, or ray://HOST:10001; else one is started.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Replicates = Annotated[int, typer.Option(help="Bootstrap resamples of the subjects.", min=1)]
 
@@ -107,13 +111,17 @@ def embed(
     store: Annotated[Any, typer.Option(help="Embedding store.", **_STORE)],
     experts: Experts = "offline",
     where: Where = None,
+    engine: Engine = "local",
+    address: Address = None,
     json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:
     """Run frozen experts over recordings and keep what they say; what is there already is not computed again."""
     from enecg import api, show
 
-    report = api.embed(manifest, experts, store, where=where, progress=not quiet, say=_say)
+    report = api.embed(
+        manifest, experts, store, where=where, engine=engine, address=address, progress=not quiet, say=_say
+    )
     if json_file:
         skipped = [vars(each) for each in report.skipped]
         counts = {"n_recordings": report.n, "computed": report.computed, "reused": report.reused}

@@ -74,6 +74,15 @@ def card(facts: Mapping[str, Any]) -> None:
     _table(str(facts["name"]), ("", ""), rows)
 
 
+def shelves(rows: Sequence[Mapping[str, Any]]) -> None:
+    """What an embedding store holds."""
+    cells = [
+        (row["expert"], row["fingerprint"][:12], row["dim"], row["rows"], row["shards"], f"{row['bytes']:,}")
+        for row in rows
+    ]
+    _table("Embeddings", ("expert", "fingerprint", "dim", "recordings", "shards", "bytes"), cells)
+
+
 def checks(found: Sequence[Check]) -> None:
     """What `doctor` found."""
     words = {True: Text("ok"), False: Text("mend", style="bold red"), None: Text("note")}

@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_experts import Summary
+from small_experts import Summary, write_cohort
 
 from enecg import __version__
 from enecg.embed import shard as shards
 from enecg.embed.shard import Damaged, Origin, Shard
 from enecg.embed.source import Source
 from enecg.embed.store import Store
+from enecg.embed.upkeep import verify
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
 
@@ -313,3 +317,63 @@ def test_two_processes_may_write_one_store(tmp_path: Path, small: Summary) -> No
     matrix, rows = store.load(small, wanted)
     assert rows.tolist() == matrix[:, 0].tolist() == list(range(40))
     assert not list(tmp_path.glob("*/*.tmp-*")) and not list(tmp_path.glob("*/*.damaged"))
+
+
+def large(number: int) -> np.ndarray:
+    return np.random.default_rng(number).normal(size=LARGE.card.dim).astype(np.float32)
+
+
+LARGE = Summary("large", LEADS)
+LARGE.card = replace(LARGE.card, dim=100_000)  # a shard of 3 MB: a kill falls into the writing of one
+
+KILLED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_store import LARGE, Store, large, row
+with Store(sys.argv[2], shard_rows=8).writer(LARGE) as writer:
+    print("begun", flush=True)
+    for i in range(64):
+        writer.add(i, *row(f"r{i}", i, large(i)))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_whole_shards_only(tmp_path: Path) -> None:
+    rng, wanted, seen = random.Random(0), [f"r{i}" for i in range(64)], set()
+    for folder in map(str, range(4)):
+        command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.3))
+            process.kill()
+        store = Store(tmp_path / folder, shard_rows=8)
+        assert verify(store).problems == []
+        matrix, rows = store.load(LARGE, wanted)
+        assert rows.tolist() == list(range(len(rows))) and len(rows) % 8 == 0
+        assert all((matrix[i] == large(i)).all() for i in range(len(rows)))
+        seen.add(len(rows))
+    assert len(seen) > 1  # it was killed at different moments
+
+
+def test_two_processes_may_embed_into_one_store(tmp_path: Path) -> None:
+    manifest = write_cohort(tmp_path / "cohort", 40)
+    command = [sys.executable, "-c", EMBED, str(Path(__file__).parent), str(manifest)]
+    both = [subprocess.Popen([*command, str(tmp_path / "both"), names]) for names in ("one,two", "two,one")]
+    assert [process.wait() for process in both] == [0, 0]
+    assert subprocess.run([*command, str(tmp_path / "alone"), "one,two"], check=False).returncode == 0
+    found = [
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in (tmp_path / "both", tmp_path / "alone")
+    ]
+    assert found[0] == found[1] and len(found[0]) == 20
+
+
+EMBED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from test_store import Store, Summary
+from enecg.embed.pipeline import embed
+from enecg.cohort.manifest import Cohort
+experts = [Summary(name) for name in sys.argv[4].split(",")]
+embed(Cohort.load(sys.argv[2]), experts, Store(sys.argv[3], shard_rows=4), progress=False, workers=0)
+"""

@@ -162,6 +162,11 @@ class Cohort:
         numbers = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(int)
         return Cohort(self.table.iloc[numbers].reset_index(drop=True), self.root, self.name)
 
+    def bare(self) -> Cohort:
+        """The recordings without their labels, with places that do not depend on this process's folder."""
+        root = self.root.absolute() if isinstance(self.root, Path) else self.root
+        return Cohort(self.table[["record", "subject_id"]], root, self.name)
+
     def folds(self, n: int, seed: int = 0) -> np.ndarray:
         """Assign whole subjects to `n` folds that hold about as many recordings each, whatever the rows' order.
 
