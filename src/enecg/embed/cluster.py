@@ -9,7 +9,6 @@ import logging
 import os
 import pickle
 import sys
-import warnings
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
@@ -19,7 +18,6 @@ from enecg.embed.parallel import cpus
 from enecg.errors import InputError, require
 
 ENGINES: Final = ("local", "ray")
-ATTEMPTS: Final = 5  # at a portion: a file on which a process dies must not be tried for ever
 LOST: Final = 100  # processes that may end while they start, one after the other, as when nodes are taken away
 OBJECT_BYTES: Final = 512 * 2**20  # for what is on its way; Ray would reserve 30 % of the memory
 
@@ -98,15 +96,13 @@ def answers(make: Callable[..., Work[P, R]], facts: tuple[Any, ...], portions: I
     waiting = ray.data.from_items(items, override_num_blocks=len(items))
     waiting.context.enable_progress_bars = False
     waiting.context.max_consecutive_actor_init_deaths = LOST
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # max_task_retries: nothing has its place yet
-        done = waiting.map(
-            cast(Any, _Actor),
-            fn_constructor_args=([held],),
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=room, max_tasks_in_flight_per_actor=2),
-            num_cpus=1,
-            max_task_retries=ATTEMPTS - 1,
-        )
+    # Ray tries a portion until it is done: the seconds until a lost node is noticed would use up any smaller number.
+    done = waiting.map(
+        cast(Any, _Actor),
+        fn_constructor_args=([held],),
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=room, max_tasks_in_flight_per_actor=2),
+        num_cpus=1,
+    )
     for row in done.iter_rows():
         answer = pickle.loads(row["answer"])
         if isinstance(answer, InputError):
