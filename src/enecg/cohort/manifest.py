@@ -7,6 +7,7 @@ Columns with a meaning of their own (any other may be a label):
 - `same_recording_as`: for a recording that is held twice, the other's `record` or any name that both rows give. Such
   rows belong to one subject: a copy among the training recordings would give a test recording's labels away.
 
+A manifest is CSV, Parquet, or one JSON object a line; EnECG's own cohort file (`enecg.cohort.jsonlines`) is read too.
 How CSV is read: a column is numeric when every filled cell is a plain number, else text. Numbers with leading zeros
 (`007`) or more than 15 digits are ids, and text. `record`, `subject_id` and `same_recording_as` are always text. In a
 numeric column blank cells and words such as `NA` are missing (NaN); in a text column blank cells are.
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from enecg.cohort import LAYOUTS
+from enecg.cohort import LAYOUTS, jsonlines
 from enecg.cohort.query import matching
 from enecg.cohort.split import shared_subjects as leakage
 from enecg.cohort.split import subject_folds
@@ -61,7 +62,7 @@ class Cohort:
 
     @classmethod
     def load(cls, path: str | Path, where: str | None = None) -> Cohort:
-        """Read a manifest (CSV or Parquet), or the folder of a data set whose layout is known.
+        """Read a manifest (CSV, Parquet or JSON lines), or the folder of a data set whose layout is known.
 
         Args:
             path: the manifest, by path or URL, or such a folder (`enecg.cohort.LAYOUTS`).
@@ -217,7 +218,8 @@ def _read_table(path: Place) -> pd.DataFrame:
         if raw.startswith(b"PAR1"):
             table: pd.DataFrame = pd.read_parquet(io.BytesIO(raw)).apply(_joined)
             return table
-        return _read_csv(raw.decode("utf-8-sig"))
+        text = raw.decode("utf-8-sig")
+        return jsonlines.table(text) if text.lstrip().startswith("{") else _read_csv(text)
     except UnicodeDecodeError:
         raise InputError(f"{path}: is neither Parquet nor UTF-8 text; save the manifest as one of them") from None
     except ValueError as error:  # so are the parsing errors of pandas and pyarrow
