@@ -29,7 +29,7 @@ from typing import Any, Final
 from enecg.cohort.manifest import Cohort
 from enecg.embed import pipeline
 from enecg.embed.cluster import check_engine
-from enecg.embed.gather import Gathered, gather
+from enecg.embed.gather import Gathered, gather, gather_first
 from enecg.embed.pipeline import EmbedReport, Skipped
 from enecg.embed.store import Store
 from enecg.ensemble import bundle as bundles
@@ -39,12 +39,14 @@ from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
 from enecg.evaluate import run
+from enecg.evaluate.reproduce import Reproduction, time_passes
+from enecg.evaluate.reproduce import reproduce as run_reproduce
 from enecg.evaluate.run import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
 from enecg.experts.weights import cache_folder
 from enecg.recording import Recording
-from enecg.tasks import Target, parse_tasks
+from enecg.tasks import BUILT_IN, Target, Task, parse_tasks
 
 Say = Callable[[str], object]
 SHOWN: Final = 10  # lines of a kind that are said; the rest is counted
@@ -239,7 +241,7 @@ def crossval(
     recipe: str = "default",
     replicates: int = 1000,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int = 0,
     work: str | Path | None = None,
     progress: bool = False,
     say: Say = _nobody,
@@ -256,7 +258,8 @@ def crossval(
         recipe: as for `fit`.
         replicates: bootstrap resamples of the subjects.
         seed: of the folds, the fits and the resamples.
-        jobs: folds that are fitted at a time, each in a process of its own; the results do not depend on it.
+        jobs: folds that are fitted at a time, each in a process of its own; with 0 this one fits them. The results do
+            not depend on it.
         work: folder where finished folds are kept, so that an interrupted run goes on; by default they are not.
         progress: show it.
         say: told what was skipped and what should be known.
@@ -281,6 +284,73 @@ def crossval(
     )  # fmt: skip
     _tell("note: ", evaluation.left_out, say)
     return evaluation
+
+
+def reproduce(
+    manifest: str | Path | Cohort,
+    tasks: str | Iterable[str] | None = None,
+    experts: str | Sequence[str] = "offline",
+    store: str | Path | None = None,
+    *,
+    recipes: Sequence[str] = ("paper", "default"),
+    folds: int = 3,
+    where: str | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    jobs: int = 0,
+    work: str | Path | None = None,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> Reproduction:
+    """Follow EnECG's protocol with several recipes: of each subject one recording, folds by subject, side by side.
+
+    Args:
+        manifest: the cohort, with `where`; EnECG's own cohort file (.jsonl) among others.
+        tasks: what to predict; by default those of the five built-in ones that have labels there.
+        experts: whose embeddings it learns from.
+        store: of the embeddings.
+        recipes: names; the last one is compared with each of the others.
+        folds: how many; no subject is in two.
+        where: row filter.
+        replicates: bootstrap resamples of the subjects.
+        seed: of the folds, the fits and the resamples.
+        jobs: as for `crossval`.
+        work: as for `crossval`.
+        progress: show it.
+        say: told what was skipped and what should be known.
+
+    Raises:
+        InputError: as for `crossval`.
+    """
+    chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
+    views = dict.fromkeys(view for recipe in chosen for view in recipe.views)
+    cohort = _cohort(manifest, where)
+    wanted = parse_tasks(tasks) if tasks is not None else _labelled(cohort)
+    found = _create([*registry.resolve(experts), *views])
+    _tell_problems([cohort.target(task) for task in wanted], say)
+    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
+    infos = [ExpertInfo.of(expert) for expert in found]
+    data = gather_first(cohort, found, _store(store), progress=progress)
+    _tell_gathered(data, infos, say)
+    return run_reproduce(
+        data, wanted, infos, time_passes(data.cohort, found), chosen,
+        folds=folds, replicates=replicates, seed=seed, progress=_steps(progress, say), jobs=jobs,
+        work=None if work is None else Path(work),
+    )  # fmt: skip
+
+
+def _labelled(cohort: Cohort) -> list[Task]:
+    """The built-in tasks that have labels in a cohort."""
+    found = []
+    for task in BUILT_IN.values():
+        try:
+            cohort.target(task)
+        except InputError:
+            continue
+        found.append(task)
+    if not found:
+        raise InputError(f"{cohort.name}: no label for any of {', '.join(BUILT_IN)}; name --tasks and their columns")
+    return found
 
 
 def predict(
@@ -336,10 +406,14 @@ def _gather(
     say: Say,
 ) -> Gathered:
     data = gather(cohort, experts, _store(store), progress=progress)
+    _tell_gathered(data, infos, say)
+    return data
+
+
+def _tell_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> None:
     _tell_skipped(data.skipped, say)
     _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
     _tell("note: ", run.overlaps(data.cohort, infos), say)
-    return data
 
 
 def _steps(progress: bool, say: Say) -> Callable[[str], None]:

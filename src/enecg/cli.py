@@ -73,10 +73,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a report for people.", **_FILE)]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", help="Write the tables as Markdown.", **_FILE)]
-Jobs = Annotated[int | None, typer.Option(help="Folds at a time; by default one per processor.", min=1)]
-Work = Annotated[
-    Path | None, typer.Option(help="Folder of finished folds: an interrupted run goes on.", file_okay=False)
-]
+Jobs = Annotated[int | None, typer.Option(help="Folds at a time; by default one per processor.", min=0)]
+Work = Annotated[Path | None, typer.Option(help="Where finished folds are kept; by default in the user's cache.")]
 Engine = Annotated[str, typer.Option(help="local, or ray for the processors of a cluster.")]
 Address = Annotated[str | None, typer.Option(help="Of a Ray cluster: auto, or ray://HOST:10001; else one is started.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -212,12 +210,45 @@ def crossval(
     _write(found, f"Cross-validation on {name_of(manifest)}", note, json_file, html_file, markdown_file)
 
 
+@app.command()
+def reproduce(
+    manifest: Annotated[Path, typer.Argument(help="Manifest, or EnECG's cohort file (.jsonl).", show_default=False)],
+    recipe: Annotated[list[str] | None, typer.Option(help="May be given several times.")] = None,
+    tasks: Annotated[str | None, typer.Option(help="As in fit; by default the five tasks that have labels.")] = None,
+    experts: Experts = "offline",
+    folds: Annotated[int, typer.Option(help="Folds, by subject.", min=2)] = 3,
+    where: Where = None,
+    out: Annotated[Path, typer.Option(help="Folder for report.html, report.md and results.json.")] = Path("reproduce"),
+    store: StoreDir = None,
+    replicates: Replicates = 1000,
+    seed: Seed = 0,
+    jobs: Jobs = None,
+    work: Work = None,
+    quiet: Quiet = False,
+) -> None:
+    """EnECG's protocol: one recording of each subject, folds by subject, recipes (paper, default) side by side."""
+    from enecg import api, show
+    from enecg.evaluate.sidebyside import write_html, write_markdown
+
+    out.mkdir(parents=True, exist_ok=True)
+    found = api.reproduce(
+        manifest, tasks, experts, store,
+        recipes=recipe or ("paper", "default"), folds=folds, where=where, replicates=replicates, seed=seed,
+        **_spread(jobs, work), progress=not quiet, say=_say,
+    ).document  # fmt: skip
+    show.write_json(found, out / "results.json")
+    write_html(found, out / "report.html")
+    (out / "report.md").write_text(write_markdown(found), "utf-8")
+    show.side_by_side(found)
+    typer.echo(f"report: {out / 'report.html'}. {NOTICE}")
+
+
 def _spread(jobs: int | None, work: Path | None) -> dict[str, Any]:
     """Over as many processes as there are processors, and with finished folds kept, unless something else is said."""
     from enecg.embed.parallel import cpus
     from enecg.experts.weights import cache_folder
 
-    return {"jobs": jobs or cpus(), "work": work or cache_folder() / "folds"}
+    return {"jobs": cpus() if jobs is None else jobs, "work": work or cache_folder() / "folds"}
 
 
 def _write(

@@ -135,6 +135,22 @@ def results(document: Mapping[str, Any]) -> None:
     _print(f"skipped: {skipped}; subjects shared with the training part: {shared}.{generated} {NOTICE}")
 
 
+def side_by_side(document: Mapping[str, Any]) -> None:
+    """Each recipe's value of every task's metric."""
+    recipes = list(document["recipes"])
+    rows = []
+    for name, block in document["tasks"].items():
+        metric = block["metric"]
+        cells = [_interval(block["recipes"][recipe][metric]) for recipe in recipes]
+        said = [f"{told['verdict']} than {other}" if told["verdict"] in ("better", "worse") else told["verdict"]
+                for others in block["compare"].values() for other, told in others.items()]  # fmt: skip
+        rows.append(
+            [f"{name} ({block['unit']})" if block["unit"] else name, block["n"], metric, *cells, "; ".join(said)]
+        )
+    columns = ("task", "n", "metric", *recipes, f"{recipes[-1]} is")
+    _table(f"{document['n_recordings']} recordings of {document['n_subjects']} subjects", columns, rows)
+
+
 def check_format(format: str, out: Path | None) -> None:
     """Raise `InputError` when predictions cannot be shown in that form, or not there."""
     if format not in FORMATS:

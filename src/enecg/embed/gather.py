@@ -78,3 +78,33 @@ def _placed(matrix: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     placed = np.full((count, matrix.shape[1]), np.nan, np.float32)
     placed[rows] = matrix
     return placed
+
+
+def gather_first(
+    cohort: Cohort, experts: Sequence[Expert], store: Store, *, progress: bool = True, workers: int | None = None
+) -> Gathered:
+    """As `gather`, of each subject the first recording, in the cohort's order, that an expert can see.
+
+    Where the first one cannot be used, it is among `skipped`, and the subject's next one is tried.
+
+    Raises:
+        InputError: no recording of the cohort can be used.
+    """
+    waiting: dict[str, list[int]] = {}
+    for row, subject in enumerate(cohort.subjects.tolist()):
+        waiting.setdefault(subject, []).append(row)
+    chosen: dict[str, int] = {}
+    skipped: list[Skipped] = []
+    asked = list(waiting)
+    while asked:
+        for subject in asked:
+            chosen[subject] = waiting[subject].pop(0)
+        part = cohort.take(np.array([chosen[subject] for subject in asked]))
+        report = embed(part, experts, store, progress=progress, workers=workers)
+        lost = {each.record: each for each in report.skipped if len(each.experts) == len(experts)}
+        failed = [subject for subject, record in zip(asked, part.records, strict=True) if record in lost]
+        asked = [subject for subject in failed if waiting[subject]]
+        again = {cohort.records[chosen[subject]] for subject in asked}
+        skipped += [each for record, each in lost.items() if record in again]
+    data = gather(cohort.take(np.array(sorted(chosen.values()))), experts, store, progress=progress, workers=workers)
+    return replace(data, skipped=[*skipped, *data.skipped])

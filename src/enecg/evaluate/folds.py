@@ -113,14 +113,14 @@ class Plan:
 
 
 def run_folds(
-    plan: Plan, count: int, *, jobs: int = 1, work: Path | None = None, progress: Report = lambda _: None
+    plan: Plan, count: int, *, jobs: int = 0, work: Path | None = None, progress: Report = lambda _: None
 ) -> list[Fold]:
     """Fit all folds.
 
     Args:
         plan: what to fit.
         count: of folds.
-        jobs: processes at a time; with 1 this one does it. The result does not depend on it, but for rounding.
+        jobs: processes at a time, one for each fold; with 0 this one does it. The result does not depend on it.
         work: where finished folds are kept, in a folder of this plan's own; what is there already is not fitted again.
         progress: called with a line before each step.
 
@@ -143,7 +143,7 @@ def run_folds(
         return lambda line: progress(f"fold {k + 1} of {count}: {line}")
 
     todo = [k for k in range(count) if k not in found]
-    if jobs <= 1 or len(todo) <= 1:
+    if not jobs or not todo:
         for k in todo:
             kept(k, plan.run(k, told(k)))
     else:

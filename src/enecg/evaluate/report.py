@@ -31,7 +31,7 @@ def write_html(
     figures: Mapping[str, TaskFigures] | None = None,
     examples: Sequence[Example] = (),
 ) -> None:
-    """Write the report as one HTML file: no script, no network, no font of its own; light, dark and for print.
+    """Write the report as one HTML file.
 
     Args:
         document: of `result_document`.
@@ -43,29 +43,36 @@ def write_html(
     """
     drawn = figures or {}
     tasks = document["tasks"]
-    page = html(
+    sections = [
+        _summary(tasks),
+        *(task_section(i, name, tasks[name], drawn.get(name)) for i, name in enumerate(tasks)),
+        *(recording_section(i, example) for i, example in enumerate(examples)),
+        skipped_section(document),
+        facts("How it was made", document.get("provenance", {})),
+        facts("How to read this", wording.GLOSSARY),
+    ]
+    path.write_text(page(title, masthead(document, title, kind_note), sections), "utf-8")
+
+
+def page(title: str, head: Html, sections: Sequence[Html]) -> Html:
+    """A whole page: no script, no network, no font of its own; light, dark and for print."""
+    return html(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>'
         '<style>{css}</style></head>\n<body><a class="skip" href="#results">Skip to the results</a>'
-        "{masthead}\n<main>{summary}\n{tasks}\n{examples}\n{data}\n{made}\n{reading}</main>\n"
-        "<footer><p>{notice}</p></footer></body></html>\n",
+        "{head}\n<main>{sections}</main>\n<footer><p>{notice}</p></footer></body></html>\n",
         title=title,
         css=Html(files("enecg.evaluate").joinpath("report.css").read_text("utf-8")),
-        masthead=_masthead(document, title, kind_note),
-        summary=_summary(tasks),
-        tasks=join(task_section(i, name, tasks[name], drawn.get(name)) for i, name in enumerate(tasks)),
-        examples=join(recording_section(i, example) for i, example in enumerate(examples)),
-        data=_data(document),
-        made=_facts("How it was made", document.get("provenance", {})),
-        reading=_facts("How to read this", wording.GLOSSARY),
+        head=head,
+        sections=join(sections, "\n"),
         notice=NOTICE,
     )
-    path.write_text(page, "utf-8")
 
 
-def _masthead(document: Mapping[str, Any], title: str, kind_note: str) -> Html:
+def masthead(document: Mapping[str, Any], title: str, kind_note: str) -> Html:
+    """Title, notice and main facts; what must be known before any number is read."""
     cohort = document.get("cohort", {})
-    facts = {
+    counts = {
         "Recordings": f"{document['n_recordings']:,}",
         "Subjects": f"{document['n_subjects']:,}",
         "Tasks": str(len(document["tasks"])),
@@ -74,13 +81,13 @@ def _masthead(document: Mapping[str, Any], title: str, kind_note: str) -> Html:
         "Cohort": cohort.get("name", "not stated"),
     }
     boxes = [
-        html("<div><dt>{name}</dt><dd>{value}</dd></div>", name=name, value=value) for name, value in facts.items()
+        html("<div><dt>{name}</dt><dd>{value}</dd></div>", name=name, value=value) for name, value in counts.items()
     ]
     banners = []
     if cohort.get("generated"):
         banners.append(_banner("generated", "Generated cohort: no real patients.", GENERATED))
     if shared := document["leakage"]["shared_subjects"]:
-        banners.append(_banner("alarm", f"Leakage: {shared:,} subjects were trained on.", _leakage(shared)))
+        banners.append(_banner("alarm", f"Leakage: {shared:,} subjects were trained on.", leakage_words(shared)))
     links = [
         html('<li><a href="#{id}">{name}</a></li>', id=anchor(i), name=name) for i, name in enumerate(document["tasks"])
     ]
@@ -101,7 +108,8 @@ def _banner(style: str, strong: str, words: str) -> Html:
     )  # fmt: skip
 
 
-def _leakage(shared: int) -> str:
+def leakage_words(shared: int) -> str:
+    """What the leakage check says."""
     if shared:
         return f"{shared:,} subjects of this evaluation are also in the training part; its numbers are too good."
     return "No subject of this evaluation was in the training part."
@@ -149,10 +157,10 @@ def _verdicts(block: Block) -> Html:
     )
 
 
-def _data(document: Mapping[str, Any]) -> Html:
+def skipped_section(document: Mapping[str, Any]) -> Html:
     """Leakage check, and the recordings that were skipped: counted by reason, the first ones by name."""
-    skipped = document["skipped"]
-    parts = [html("<p>Leakage check by subject: {words}</p>", words=_leakage(document["leakage"]["shared_subjects"]))]
+    skipped, shared = document["skipped"], document["leakage"]["shared_subjects"]
+    parts = [html("<p>Leakage check by subject: {words}</p>", words=leakage_words(shared))]
     if not skipped:
         parts.append(html("<p>No recording was skipped.</p>"))
     else:
@@ -176,11 +184,12 @@ def _data(document: Mapping[str, Any]) -> Html:
     )
 
 
-def _facts(heading: str, facts: Mapping[str, Any]) -> Html:
-    if not facts:
+def facts(heading: str, told: Mapping[str, Any]) -> Html:
+    """A section of names and what there is to say of each; nothing when there is none."""
+    if not told:
         return html("")
     lines = join(
-        html("<dt>{name}</dt><dd>{value}</dd>", name=name, value=wording.plain(value)) for name, value in facts.items()
+        html("<dt>{name}</dt><dd>{value}</dd>", name=name, value=wording.plain(value)) for name, value in told.items()
     )
     return html('<section><h2>{h}</h2><dl class="plain">{lines}</dl></section>', h=heading, lines=lines)
 
@@ -193,18 +202,18 @@ def write_markdown(document: Mapping[str, Any]) -> str:
         lines += [f"> **Generated cohort: no real patients.** {GENERATED}", ""]
     where = f" ({_escaped(cohort['name'])})" if "name" in cohort else ""
     lines.append(f"{document['n_recordings']:,} recordings of {document['n_subjects']:,} subjects{where}.")
-    lines += [_leakage(document["leakage"]["shared_subjects"]), f"**{NOTICE}**", ""]
+    lines += [leakage_words(document["leakage"]["shared_subjects"]), f"**{NOTICE}**", ""]
     rows = []
     for name, block in document["tasks"].items():
         unit = wording.unit_of(block["metric"], block)
         told = [wording.with_span(entry, digits) for entry, digits in _columns(block)]
         best = block["compare"].get("best_expert", {"verdict": "–"})["verdict"]
         rows.append([name, f"{block['n']:,}", f"{METRIC_NAMES[block['metric']]} {unit}".rstrip(), *told, best])
-    lines += _rows(["Task", "n", "Metric", *_COLUMNS, "Ensemble against best expert"], rows)
+    lines += rows_of_markdown(["Task", "n", "Metric", *_COLUMNS, "Ensemble against best expert"], rows)
     for name, block in document["tasks"].items():
         metrics = wording.metrics_of(block)
         lines += ["", f"### {_escaped(name)}", ""]
-        lines += _rows(
+        lines += rows_of_markdown(
             ["Predictor", *(f"{METRIC_NAMES[m]} {wording.unit_of(m, block)}".rstrip() for m in metrics)],
             [
                 [
@@ -223,11 +232,13 @@ def write_markdown(document: Mapping[str, Any]) -> str:
             lines.append(f"- {_escaped(words)}")
     if document["skipped"]:
         lines += ["", f"Skipped recordings: {len(document['skipped']):,}", ""]
-        lines += _rows(["Reason", "Recordings"], [[r, f"{n:,}"] for r, n in wording.reasons(document["skipped"])])
+        counted = [[reason, f"{count:,}"] for reason, count in wording.reasons(document["skipped"])]
+        lines += rows_of_markdown(["Reason", "Recordings"], counted)
     return "\n".join(lines) + "\n"
 
 
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def rows_of_markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A table in Markdown, line by line."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(_escaped(text) for text in line) + " |" for line in lines]
 

@@ -195,7 +195,7 @@ def crossval(
     recipe: Recipe | None = None,
     replicates: int = 1000,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int = 0,
     work: Path | None = None,
     progress: Report = lambda _: None,
 ) -> Evaluation:

@@ -252,10 +252,11 @@ def _answered(output: np.ndarray) -> np.ndarray:
 
 
 def _scores(found: Mapping[_Key, Estimate], block: str, name: str) -> dict[str, Any]:
-    return {key[2]: _interval(estimate) for key, estimate in found.items() if key[:2] == (block, name)}
+    return {key[2]: estimate_values(estimate) for key, estimate in found.items() if key[:2] == (block, name)}
 
 
-def _interval(estimate: Estimate) -> dict[str, float | None]:
+def estimate_values(estimate: Estimate) -> dict[str, float | None]:
+    """Value and interval as the document has them."""
     low, high = estimate.interval
     return {"value": _number(estimate.value), "low": _number(low), "high": _number(high)}
 
@@ -276,7 +277,7 @@ def _compare(metric: str, found: Mapping[_Key, Estimate], predictions: TaskPredi
     def against(block: str, name: str) -> dict[str, Any]:
         mine = found.get((f"ensemble for {block}", name, metric), found[(*_ENSEMBLE, metric)])
         difference = mine - found[block, name, metric]
-        told = {"difference": _interval(difference), "verdict": difference.verdict(upwards)}
+        told = {"difference": estimate_values(difference), "verdict": difference.verdict(upwards)}
         return {"name": name, "metric": metric, **told}
 
     def goodness(name: str) -> tuple[bool, float]:
@@ -299,5 +300,5 @@ def _subgroups(data: _Data, groups: np.ndarray) -> dict[str, Any]:
         if part.size["n_subjects"] >= SMALLEST_GROUP:
             alone = replace(part, predictions=replace(part.predictions, experts={}, baselines={}))
             estimate = alone.bootstrap()[(*_ENSEMBLE, data.task.metric)]
-        found[str(name)] = {**part.size, data.task.metric: _interval(estimate)}
+        found[str(name)] = {**part.size, data.task.metric: estimate_values(estimate)}
     return found

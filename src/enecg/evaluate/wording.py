@@ -12,6 +12,7 @@ Scores = Mapping[str, Any]  # metric -> value, low, high
 
 METRIC_NAMES: Final = {
     "mae": "MAE",
+    "mse": "MSE",
     "rmse": "RMSE",
     "r2": "R²",
     "coverage_90": "Coverage of 90 % intervals",
@@ -42,7 +43,7 @@ GLOSSARY: Final = {
 }
 UNKNOWN: Final = {"value": None, "low": None, "high": None}
 BLOCKS: Final = {"ensemble": "Ensemble", "experts": "Experts, each alone", "baselines": "Baselines"}
-_UNITLESS: Final = frozenset(METRIC_NAMES) - {"mae", "rmse"}
+_UNITLESS: Final = frozenset(METRIC_NAMES) - {"mae", "mse", "rmse"}
 _RIVALS: Final = {"mean": "the uniform mean", "concat": "one head on all embeddings"}
 
 
@@ -80,7 +81,8 @@ def with_span(entry: Mapping[str, float | None], digits: int, unit: str = "", si
 
 def unit_of(metric: str, block: Block) -> str:
     """The task's unit where the metric has one."""
-    return "" if metric in _UNITLESS else str(block["unit"])
+    unit = "" if metric in _UNITLESS else str(block["unit"])
+    return f"{unit}²" if unit and metric == "mse" else unit
 
 
 def predictors(block: Block) -> Iterator[tuple[str, str, Scores]]:
