@@ -20,7 +20,7 @@ from enecg.metrics import metric_value
 from enecg.tasks import Target
 
 VIEW = ExpertInfo("lead-ii", "d" * 64, 50, view=True)
-TUNED = Mixture(rate=3e-3, epochs=12, patience=4, batch=32, hidden=64)
+TUNED = Mixture(rate=3e-3, epochs=30, patience=8, batch=32, hidden=64)
 RECIPE = Recipe("small", landmarks=32, gate=False, closed_form=True, mixture=TUNED, views=("lead-ii",))
 
 

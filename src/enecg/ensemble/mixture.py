@@ -7,27 +7,26 @@ a regression are standardised too; every fit starts anew; one recording's views 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from typing_extensions import override
 
 from enecg.ensemble.combine import Combiner, Platt
 from enecg.ensemble.fit import checked, fit
 from enecg.ensemble.heads.features import Standard
 from enecg.ensemble.heads.ffn import FittedFFN
 from enecg.ensemble.heads.lora import Adapter
-from enecg.ensemble.heads.training import ADAPTED, Trunk, hold_out, tensors_of
+from enecg.ensemble.heads.training import Trunk, hold_out, tensors_of
 from enecg.ensemble.mixture_gate import LAYERS, MixtureGate
 from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel
 from enecg.ensemble.recipe import ExpertInfo, Mixture, Recipe
 from enecg.tasks import Target
 
+_KINDS: Final = ("weight", "bias")
 HEAD: Final = "mixture"  # the kind of its heads: `rhythm/mixture`
 
 
@@ -77,47 +76,85 @@ def _mixed(model: TaskModel, members: Sequence[str], gate: MixtureGate) -> TaskM
     return replace(model, combiner=combiner, gate=gate, verdict=None, residuals=None, thresholds=None)
 
 
-class _GateNet(nn.Module):
-    def __init__(self, dim: int, hidden: int, members: int) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(dim, hidden), nn.Linear(hidden, members)
+class _Frozen:
+    """The random layers, drawn once, and what they make of the training part: it is the same in every epoch."""
 
-    @override
-    def forward(self, view: Tensor) -> Tensor:
-        logits: Tensor = self.second(torch.relu(self.first(view)))
-        return logits
+    def __init__(
+        self, inputs: Sequence[Tensor], view: Tensor, silent: Tensor, outputs: Sequence[int], hidden: int
+    ) -> None:
+        self.inputs, self.view, self.silent = inputs, view, silent
+        self.trunks = [Trunk(x.shape[1], hidden, outputs, 0.0).requires_grad_(False) for x in inputs]
+        self.gate = [nn.Linear(view.shape[1], hidden).requires_grad_(False), nn.Linear(hidden, len(inputs))]
+        self.gate[1].requires_grad_(False)
+        self.first = torch.stack([trunk.first(x) for trunk, x in zip(self.trunks, inputs, strict=True)])
+        self.second = [torch.stack([getattr(trunk.second, kind) for trunk in self.trunks]) for kind in _KINDS]
+        self.gate_first = self.gate[0](view)
 
-
-class _Network(nn.Module):
-    """All heads and the gate: the softmax-weighted sum of the heads' outputs for one task."""
-
-    def __init__(self, dims: Sequence[int], outputs: Sequence[int], view: int, hidden: int) -> None:
-        super().__init__()
-        self.heads = nn.ModuleList(Trunk(dim, hidden, outputs, 0.0) for dim in dims)
-        self.gate = _GateNet(view, hidden, len(dims))
-
-    @override
-    def forward(self, inputs: Sequence[Tensor], view: Tensor, silent: Tensor, task: int) -> Tensor:
-        """`[row, output]`; a silent expert has no weight."""
-        answers = torch.stack([head(x)[task] for head, x in zip(self.heads, inputs, strict=True)], 1)
-        weights = torch.softmax(self.gate(view).masked_fill(silent, -1e9), 1)
-        return (weights[..., None] * answers).sum(1)
+    def output(self, task: int) -> list[Tensor]:
+        """Weights and biases of the heads' last layers for one task."""
+        return [torch.stack([getattr(trunk.outputs[task], kind) for trunk in self.trunks]) for kind in _KINDS]
 
 
-@dataclass
-class _Inputs:
-    """What the network sees of the training part: tensors by row, the same rows in all of them."""
+class _Adapted:
+    """One task's low-rank changes, and the network with them. Layers of all heads are computed side by side."""
 
-    experts: list[Tensor]
-    view: Tensor
-    silent: Tensor
+    def __init__(self, frozen: _Frozen, settings: Mixture, task: int) -> None:
+        self.frozen, self.settings = frozen, settings
+        self.output = frozen.output(task)
+        rank, hidden, count = settings.rank, settings.hidden, len(frozen.trunks)
+        self.firsts = [_drawn(rank, x.shape[1]) for x in frozen.inputs]
+        self.first_up = torch.zeros(count, hidden, rank)
+        self.second_down, self.second_up = _drawn(count, rank, hidden), torch.zeros(count, hidden, rank)
+        self.gate_down, self.gate_up = _drawn(rank, frozen.view.shape[1]), torch.zeros(hidden, rank)
+        self.logit_down, self.logit_up = _drawn(rank, hidden), torch.zeros(count, rank)
+        for parameter in self.parameters():
+            parameter.requires_grad_()
 
-    def take(self, rows: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        return [x[rows] for x in self.experts], self.view[rows], self.silent[rows]
+    def parameters(self) -> list[Tensor]:
+        """All that is trained."""
+        return [
+            *self.firsts, self.first_up, self.second_down, self.second_up,
+            self.gate_down, self.gate_up, self.logit_down, self.logit_up,
+        ]  # fmt: skip
+
+    def __call__(self, rows: Tensor, training: bool) -> Tensor:
+        """The softmax-weighted sum of the heads' outputs `[row, output]`; a silent expert has no weight."""
+        frozen, scale = self.frozen, self.settings.alpha / self.settings.rank
+
+        def low(x: Tensor, down: Tensor, up: Tensor) -> Tensor:
+            seen = nn.functional.dropout(x, self.settings.dropout, training)
+            return scale * (seen @ down.mT) @ up.mT
+
+        pairs = zip(frozen.inputs, self.firsts, self.first_up, strict=True)
+        hidden = torch.relu(frozen.first[:, rows] + torch.stack([low(x[rows], down, up) for x, down, up in pairs]))
+        weight, bias = frozen.second
+        hidden = torch.relu(hidden @ weight.mT + bias[:, None] + low(hidden, self.second_down, self.second_up))
+        answers = hidden @ self.output[0].mT + self.output[1][:, None]
+        gate = torch.relu(frozen.gate_first[rows] + low(frozen.view[rows], self.gate_down, self.gate_up))
+        logits: Tensor = frozen.gate[1](gate) + low(gate, self.logit_down, self.logit_up)
+        weights = torch.softmax(logits.masked_fill(frozen.silent[rows], -1e9), 1)
+        return (weights.T[..., None] * answers).sum(0)
+
+    def adapters(self) -> tuple[list[Adapter], Adapter]:
+        """Those of the heads, and of the gate."""
+
+        def adapter(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Adapter:
+            pairs = [tuple(side.detach().numpy().copy() for side in pair) for pair in (first, second)]
+            return Adapter(self.settings.alpha, dict(zip(LAYERS, pairs, strict=True)))  # type: ignore[arg-type]
+
+        heads = zip(self.firsts, self.first_up, self.second_down, self.second_up, strict=True)
+        gate = adapter((self.gate_down, self.gate_up), (self.logit_down, self.logit_up))
+        return [adapter((a, b), (c, d)) for a, b, c, d in heads], gate
+
+
+def _drawn(*shape: int) -> Tensor:
+    """As peft draws the first half of an adapter; the second half starts at zero."""
+    bound = shape[-1] ** -0.5
+    return torch.empty(shape).uniform_(-bound, bound)
 
 
 class _Training:
-    """One random network, and for each task its own adapters on a copy of it."""
+    """One random network, and for each task its own adapters."""
 
     def __init__(
         self,
@@ -133,51 +170,39 @@ class _Training:
         self.standards = [Standard.fit(embeddings[name]) for name in members]
         inputs = [torch.from_numpy(s(embeddings[n])) for s, n in zip(self.standards, members, strict=True)]
         silent = np.stack([~np.isfinite(embeddings[name]).any(1) for name in members], 1)
-        self.inputs = _Inputs(inputs, torch.from_numpy(np.nan_to_num(embeddings[view])), torch.from_numpy(silent))
         self.answered = ~silent.all(1)
         self.held = hold_out(subjects, seed) if settings.patience else torch.zeros(len(subjects), dtype=torch.bool)
         self.scales = [_scale(target) for target in targets]
         self.outputs = [target.y.shape[1] for target in targets]
-        dims = [x.shape[1] for x in inputs]
-        self.network = _Network(dims, self.outputs, self.inputs.view.shape[1], settings.hidden).requires_grad_(False)
+        seen = torch.from_numpy(np.nan_to_num(embeddings[view]))
+        self.frozen = _Frozen(inputs, seen, torch.from_numpy(silent), self.outputs, settings.hidden)
         self.adapters: list[tuple[list[Adapter], Adapter]] = []
 
     def train(self, task: int) -> None:
         """Train one task's adapters: AdamW on squared error or log-loss, as published."""
-        import peft  # brings transformers along: seconds that only fitting has to wait
-
         s, target = self.settings, self.targets[task]
-        config = peft.LoraConfig(
-            r=s.rank, lora_alpha=s.alpha, lora_dropout=s.dropout, target_modules=sorted({*ADAPTED, *LAYERS})
-        )
-        model = peft.get_peft_model(copy.deepcopy(self.network), config)
+        model = _Adapted(self.frozen, s, task)
         mean, scale = self.scales[task]
         truth = torch.from_numpy(((target.y - mean) / scale).astype(np.float32))
         known = torch.from_numpy(target.known & self.answered)
         inside, outside = (known & ~self.held).nonzero()[:, 0], (known & self.held).nonzero()[:, 0]
-        optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=s.rate)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=s.rate)
         best, kept, waited = float("inf"), None, 0
         for _ in range(s.epochs):
-            model.train()
             for rows in torch.split(inside[torch.randperm(len(inside))], s.batch):
                 optimiser.zero_grad(set_to_none=True)
-                _loss(target, model(*self.inputs.take(rows), task), truth[rows]).backward()  # type: ignore[no-untyped-call]
+                _loss(target, model(rows, training=True), truth[rows]).backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
-            model.eval()
             if not s.patience:
                 continue
             with torch.no_grad():
-                score = float(_loss(target, model(*self.inputs.take(outside), task), truth[outside]))
+                score = float(_loss(target, model(outside, training=False), truth[outside]))
             waited = 0 if score < best else waited + 1
             if score < best:
-                best, kept = score, self._adapters(model)
+                best, kept = score, model.adapters()
             if waited >= s.patience:
                 break
-        self.adapters.append(kept or self._adapters(model))
-
-    def _adapters(self, model: nn.Module) -> tuple[list[Adapter], Adapter]:
-        each = [Adapter.of(model, self.settings.alpha, f"heads.{i}.") for i in range(len(self.members))]
-        return each, Adapter.of(model, self.settings.alpha, "gate.")
+        self.adapters.append(kept or model.adapters())
 
     def heads(self) -> list[Predictor]:
         """One predictor per expert, for all tasks."""
@@ -185,7 +210,7 @@ class _Training:
         tasks = tuple(target.task.name for target in self.targets)
         found = []
         for i, (name, standard) in enumerate(zip(self.members, self.standards, strict=True)):
-            trunk = tensors_of(self.network.heads[i])
+            trunk = tensors_of(self.frozen.trunks[i])
             adapters = [heads[i] for heads, _ in self.adapters]
             head = FittedFFN(standard, trunk, adapters, means, scales, frozen=True)
             found.append(Predictor(f"{name}/{HEAD}", (name,), tasks, head))
@@ -193,8 +218,7 @@ class _Training:
 
     def gates(self) -> list[MixtureGate]:
         """One gate per task."""
-        layers = [getattr(self.network.gate, name) for name in LAYERS]
-        weights, biases = [layer.weight.numpy() for layer in layers], [layer.bias.numpy() for layer in layers]
+        weights, biases = ([getattr(layer, kind).numpy() for layer in self.frozen.gate] for kind in _KINDS)
         return [MixtureGate(weights, biases, adapter) for _, adapter in self.adapters]
 
 
