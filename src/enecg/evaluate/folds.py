@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ import numpy as np
 
 import enecg
 from enecg.embed.reading import ONE_THREAD
+from enecg.ensemble import model as answers
 from enecg.ensemble.mixture import fit_by_recipe
 from enecg.ensemble.model import TaskOutput
 from enecg.ensemble.recipe import ExpertInfo, Recipe
@@ -208,15 +209,15 @@ def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, i
 def serve() -> None:
     """Fit one fold of a plan in files: the main function of such a process."""
     folder, k = Path(sys.argv[1]), int(sys.argv[2])
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not come between
     told = pickle.loads((folder / "plan.pickle").read_bytes())
     names = told.pop("names")
     plan = Plan({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **told)
     try:
-        save(plan.run(k, lambda line: print("line", line, file=answers)), folder / f"fold-{k}.npz")
+        save(plan.run(k, lambda line: print("line", line, file=out)), folder / f"fold-{k}.npz")
     except InputError as error:
-        print("error", " ".join(str(error).split()), file=answers)
+        print("error", " ".join(str(error).split()), file=out)
 
 
 def save(fold: Fold, path: Path) -> None:
@@ -224,7 +225,7 @@ def save(fold: Fold, path: Path) -> None:
     arrays: dict[str, np.ndarray] = {"rows": fold.rows}
     meta: dict[str, Any] = {"facts": dict(fold.facts), "tasks": {}}
     for name, output in fold.outputs.items():
-        parts = {each.name: getattr(output, each.name) for each in fields(output) if each.name != "task"}
+        parts = {key: part for key, part in _parts(output).items() if key != "task"}
         meta["tasks"][name] = {"task": output.task.as_dict(), "parts": _taken_apart(parts, arrays)}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.stem}-{os.getpid()}.npz")
@@ -244,11 +245,17 @@ def load(path: Path) -> Fold:
     return Fold(arrays["rows"], outputs, meta["facts"])
 
 
+def _parts(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
 def _taken_apart(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     """Plain JSON values, in which an array is named by its place in `arrays`."""
     if isinstance(value, np.ndarray):
         arrays[f"a{len(arrays)}"] = value
         return {"array": f"a{len(arrays) - 1}"}
+    if is_dataclass(value):
+        return {"made": type(value).__name__, **_taken_apart(_parts(value), arrays)}
     if isinstance(value, Mapping):
         return {"of": {key: _taken_apart(part, arrays) for key, part in value.items()}}
     return {"value": value}
@@ -258,7 +265,8 @@ def _put_together(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     if "array" in told:
         return arrays[told["array"]]
     if "of" in told:
-        return {key: _put_together(part, arrays) for key, part in told["of"].items()}
+        parts = {key: _put_together(part, arrays) for key, part in told["of"].items()}
+        return getattr(answers, told["made"])(**parts) if "made" in told else parts
     return told["value"]
 
 
