@@ -33,11 +33,14 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "dlinear": ("DLinear", ("dlinear-enecg",)),
     "tempo": ("TEMPO", ("tempo", "tempo-forecast")),
     "merl": ("MERL", ("merl", "merl-vit")),
+    "melp": ("MELP", ("melp",)),
     "ecg-jepa": ("ECG-JEPA", ("ecg-jepa", "ecg-jepa-random")),
     "hubert-ecg": ("HuBERT-ECG", ("hubert-ecg-small", "hubert-ecg-base", "hubert-ecg-large")),
     "st-mem": ("ST-MEM", ("st-mem",)),
     "mantis": ("Mantis", ("mantis", "mantis-v2")),
     "chronos": ("Chronos", ("chronos-2", "chronos-bolt-tiny", "chronos-bolt-small")),
+    "tirex": ("TiRex", ("tirex",)),
+    "xecg": ("xECG", ("xecg",)),
 }
 
 _ABOUT: Final = """\

@@ -18,6 +18,7 @@ from enecg.experts.published import installed
 from enecg.experts.weights import fold_weight_norm, load_state, save_state
 
 GOLDEN = Path(__file__).parent / "golden_own.json"
+OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official_toys.json").read_text())
 
 
 def marked(toy: Toy) -> Any:
@@ -73,8 +74,10 @@ def test_refuses_missing_extra_and_misshapen_keys(toy: Toy) -> None:
 def test_does_not_depend_on_batch_mates(toy: Toy) -> None:
     module, signal = toy.build(toy.state()).eval(), toy.signal()
     together = embed(module, signal)
+    largest = max(1.0, float(together.abs().max()))
     for row in range(len(signal)):
-        torch.testing.assert_close(embed(module, signal[row : row + 1])[0], together[row], atol=1e-6, rtol=1e-5)
+        alone = embed(module, signal[row : row + 1])[0]
+        torch.testing.assert_close(alone, together[row], atol=1e-6 * largest, rtol=1e-5)
 
 
 @each
@@ -84,6 +87,19 @@ def test_bfloat16_changes_the_embedding_little(toy: Toy) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         rough = embed(module, signal).float()
     assert (rough - exact).abs().max() < 0.03 * exact.abs().max()
+
+
+@pytest.mark.parametrize("toy", [marked(toy) for toy in TOYS if toy.name in OFFICIAL])
+def test_answers_as_the_authors_code_does(toy: Toy) -> None:
+    """`scripts/official_toys.py` runs that code on the same weights and signals, and writes its answers."""
+    official = torch.tensor(OFFICIAL[toy.name])
+    embedding = embed(toy.build(toy.state()).eval(), toy.signal(len(official)))
+    torch.testing.assert_close(embedding, official, atol=2e-6 * float(official.abs().max()) + 1e-6, rtol=0)
+
+
+def test_every_network_of_our_own_is_held_to_its_authors_code() -> None:
+    packaged = {toy.name for toy in TOYS if toy.published.package}
+    assert {toy.name for toy in TOYS} - packaged == OFFICIAL.keys()
 
 
 @each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,11 @@ import torch
 from enecg.experts import generate
 from enecg.experts.chronos import BOLT, CHRONOS2
 from enecg.experts.hubert_ecg import FIXED
+from enecg.experts.melp import CONFIG as MELP
 from enecg.experts.published import Published, find
+from enecg.experts.tirex import CONFIG as TIREX
 from enecg.experts.weights import fold_weight_norm
+from enecg.experts.xecg import SIZES as XECG
 
 torch.set_num_threads(1)  # toys: threads cost more than they save
 
@@ -31,6 +34,7 @@ class Toy:
         dim: of the embedding.
         needed: a key of the file that the network needs.
         drop: regular expression of the keys that the toy does not have.
+        options: what `build` is told besides.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Toy:
     dim: int
     needed: str
     drop: str = r"(block|blocks\.|h\.|encoder\.layers\.)([2-9]|1\d)\."
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def published(self) -> Published:
@@ -54,7 +59,7 @@ class Toy:
         return generate.draw({key: [self.sizes.get(size, size) for size in shape] for key, shape in kept.items()})
 
     def build(self, state: Mapping[str, torch.Tensor]) -> torch.nn.Module:
-        return self.published.build(fold_weight_norm(state), self.config)
+        return self.published.build(fold_weight_norm(state), self.config, **self.options)
 
     def signal(self, count: int = 3) -> torch.Tensor:
         """Wandering signals `[window, lead, sample]`, by seed 1."""
@@ -75,6 +80,18 @@ _HUBERT = {
     "intermediate_size": 64,
 }  # fmt: skip
 
+_MELP = {"encoder_layers": 2, "encoder_embed_dim": 48, "encoder_attention_heads": 12, "encoder_ffn_embed_dim": 64,
+         "conv_feature_layers": "[(16, 2, 2)] * 4"}  # fmt: skip
+_TIREX = {
+    "model_config": {
+        **TIREX["model_config"],
+        "block_kwargs": {"embedding_dim": 32, "num_blocks": 2, "num_heads": 4},
+        "input_ff_dim": 128,
+    },
+    "train_ctx_len": 128,
+}
+_XECG = {"config": {**XECG, "embedding_size": 32, "xlstm_config": ["s", "s", "m"]}}
+
 _CHRONOS = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 
 TOYS = (
@@ -88,11 +105,17 @@ TOYS = (
         drop=r"kernels\.[3-5]|model\.[12]"),
     Toy("hubert-ecg-small", {512: 32, 2048: 64, 32: 2, 256: 8, 500: 5}, _HUBERT, (12, 200), 32,
         "feature_projection.projection.weight"),
+    Toy("melp", {768: 48, 48: 3, 256: 16, 3072: 64, 2304: 144}, {**MELP, "shared_emb_dim": 16}, (12, 400), 64,
+        "attn_pool_contrast.attn.k_proj_weight",
+        options={"sizes": {"small": _MELP}}),
     Toy("mantis", {}, {}, (12, 512), 3072, "tokgen_unit.convs.0.conv.weight", drop="never"),
     Toy("mantis-v2", {}, {}, (12, 512), 6144, "tokgen_unit.convs.0.conv.weight", drop="never"),
     Toy("chronos-2", {768: 32, 3072: 64}, {**CHRONOS2, **_CHRONOS}, (12, 100), 32, "shared.weight",
         drop=r"block\.([2-9]|1\d)\."),
     Toy("chronos-bolt-tiny", {256: 32, 1024: 64}, {**BOLT["tiny"], **_CHRONOS, "num_decoder_layers": 2}, (12, 100),
         384, "input_patch_embedding.output_layer.weight", drop=r"block\.[23]\."),
+    Toy("tirex", {512: 32, 128: 8, 2048: 128, 1408: 128}, _TIREX, (12, 100), 384, "out_norm.weight"),
+    Toy("xecg", {1024: 32, 256: 8, 4096: 128, 2048: 64, 512: 16, 6144: 192, 1344: 64, 2688: 128}, _XECG, (12, 100), 32,
+        "patch_embedding.conv.weight", drop=r"blocks\.[3-8]\."),
     Toy("dlinear-enecg", {500: 40}, {"samples": 40, "average": 81}, (12, 40), 12, "Linear_Trend.weight"),
 )  # fmt: skip

@@ -141,7 +141,7 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any], labels: 
 
     arranged = arrange(state)
     shape = shape_of(config, labels)
-    require_equal("ECG-FM", config, _sizes(arranged))
+    require_equal("ECG-FM", config, sizes_of(arranged))
     if shape.width % shape.heads:
         raise WeightsError(f"ECG-FM: {shape.heads} heads do not divide tokens of {shape.width}; is it stale?")
     module = EcgFm(shape)
@@ -149,7 +149,7 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any], labels: 
     return module
 
 
-def _sizes(arranged: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+def sizes_of(arranged: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     """What the tensors say, under the configuration's names; nothing where a tensor is missing."""
     sizes: dict[str, Any] = {}
     if (projection := arranged.get("project.weight")) is not None:

@@ -17,7 +17,8 @@ SIZES: Final[Mapping[str, int]] = {
     "width": 192, "depth": 12, "heads": 3, "hidden": 768, "leads": 12, "samples": 5000, "patch": 50,
 }  # fmt: skip
 
-_INPUT: Final = InputSpec(
+# Of a network that goes on from [-1, 1] to the authors' [0, 1].
+INPUT: Final = InputSpec(
     rate=500.0,
     leads=("I", "II", "III", "aVR", "aVF", "aVL", *CHEST),  # the order of MIMIC-IV-ECG's files
     missing="error",
@@ -36,7 +37,7 @@ def _card(name: str, title: str, dim: int, parameters: int, file: str, cost_ms: 
         licence="MIT",
         dim=dim,
         parameters=parameters,
-        input=_INPUT,
+        input=INPUT,
         label_corpora=("MIMIC-IV-ECG",),
         weights=Weights(file=file, page="https://drive.google.com/drive/folders/13wb4DppUciMn-Y_qC2JRWTbZdz3xX0w2"),
         cost_ms=cost_ms,

@@ -44,8 +44,8 @@ _FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it regis
 _FAMILIES: tuple[str, ...] = (
     "rhythm", "beat", "rocket", "tiny", "openecg",
     "ecgfounder", "clef", "ecgfm", "moment",
-    "timesnet", "dlinear", "tempo", "merl", "ecg_jepa", "hubert_ecg", "stmem",
-    "mantis", "chronos", "views",
+    "timesnet", "dlinear", "tempo", "merl", "melp", "ecg_jepa", "hubert_ecg", "stmem",
+    "mantis", "chronos", "tirex", "xecg", "views",
 )  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {

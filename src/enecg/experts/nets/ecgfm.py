@@ -113,10 +113,14 @@ class EcgFm(nn.Module):
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """Signals `[window, lead, sample]` to `[window, width + labels]`."""
-        tokens, padding = self.tokens(signal, length)
-        share = ~padding / (~padding).sum(1, keepdim=True)
-        pooled = (tokens * share[..., None]).sum(1)
+        pooled = mean_of(*self.tokens(signal, length))
         return pooled if self.labels is None else torch.cat([pooled, self.labels(pooled)], dim=1)
+
+
+def mean_of(tokens: torch.Tensor, padding: torch.Tensor) -> torch.Tensor:
+    """Mean `[window, width]` of the tokens `[window, token, width]` that are not padding, bool `[window, token]`."""
+    share = ~padding / (~padding).sum(1, keepdim=True)
+    return (tokens * share[..., None]).sum(1)
 
 
 _NAMES: Final = (
