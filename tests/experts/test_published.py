@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -108,7 +109,12 @@ def changed(edit: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return spoil
 
 
+def pickled(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"state_dict": _Runs()}, protocol=4))
+
+
 SPOILT = {
+    "a bare pickle with code in it": (pickled, "could run code"),
     "truncated": (truncated, "truncated"),
     "no weights at all": (another_kind, "neither safetensors nor a torch file"),
     "code in it": (changed(lambda state: state.update(hook=_Runs())), "would run code"),
@@ -128,7 +134,8 @@ def test_refuses_a_file_that_is_not_whole_and_right(small: Published, folder: Pa
     with pytest.raises(WeightsError, match=said) as error:
         load(small)
     assert "\n" not in str(error.value)
-    assert re.search(r"fetch|get it as|is it the file", str(error.value))  # what to do
+    assert str(folder / small.card.weights.file) in str(error.value)  # where
+    assert re.search(r"fetch|get it as", str(error.value))  # what to do
 
 
 @pytest.mark.parametrize("known_of", [{"sha256": "0" * 64}, {"bytes": 12}])

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
     import torch
 
 # What the authors call the sizes of an encoder. Heads cannot be read from the tensors.
-SIZES: Final[Mapping[str, Mapping[str, int]]] = {
-    name: dict(zip(("encoder_layers", "encoder_embed_dim", "encoder_attention_heads", "encoder_ffn_embed_dim"), sizes))
-    for name, sizes in (("small", (8, 768, 12, 3072)), ("base", (12, 768, 12, 3072)), ("large", (24, 1024, 16, 4096)))
+SIZES: Final[Mapping[str, Mapping[str, Any]]] = {
+    name: {
+        "encoder_layers": layers,
+        "encoder_embed_dim": width,
+        "encoder_attention_heads": width // 64,
+        "encoder_ffn_embed_dim": 4 * width,
+    }
+    for name, layers, width in (("small", 8, 768), ("base", 12, 768), ("large", 24, 1024))
 }
 CONFIG: Final[Mapping[str, Any]] = {
     "model_size": "small",
@@ -73,16 +78,14 @@ def build(
         )
     arranged = arrange(state)
     meant = sizes[said["model_size"]]
-    found = ecgfm.sizes_of(arranged)
-    require_equal("MELP", meant, found)
+    require_equal("MELP", meant, ecgfm.sizes_of(arranged))
     query = arranged.get("pool.query")
     queries, width = query.shape if query is not None else (said["n_queries_contrast"], said["shared_emb_dim"])
     require_equal("MELP", config, {"n_queries_contrast": queries, "shared_emb_dim": width})
     heads = int(said["attn_pooler_heads"])
     if width % heads:
         raise WeightsError(f"MELP: config.json says {heads} heads for queries of {width}; is it stale?")
-    convolutions = {key: found[key] for key in ("conv_pos", "conv_pos_groups") if key in found}
-    module = Melp(ecgfm.shape_of({**meant, **convolutions}), queries, width, heads)
+    module = Melp(ecgfm.shape_of(meant), queries, width, heads)
     load_strict(module, arranged, ignore=UNUSED)
     return module
 

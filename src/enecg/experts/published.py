@@ -90,7 +90,7 @@ class PublishedExpert(NetworkExpert):
         self.precision = precision
         self.chunk = published.chunk  # type: ignore[misc]
         state, config, self.sha256 = read(published, folder, cache)
-        super().__init__(published.card, published.build(state, config), device)
+        super().__init__(published.card, _built(published, folder, state, config), device)
 
     @override
     def state_hash(self) -> str:
@@ -104,6 +104,15 @@ class PublishedExpert(NetworkExpert):
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             return super().encode(batch)
+
+
+def _built(published: Published, folder: Path, state: State, config: Mapping[str, Any]) -> torch.nn.Module:
+    """The network from its tensors; an error says which file they are from, and what to do."""
+    try:
+        return published.build(state, config)
+    except WeightsError as error:
+        remedy = "" if "fetch" in str(error) else f"; delete it and run  enecg experts fetch {published.card.name}"
+        raise WeightsError(f"{folder / published.card.weights.file}: {error}{remedy}") from None
 
 
 _PUBLISHED: dict[str, Published] = {}

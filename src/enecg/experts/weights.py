@@ -9,6 +9,7 @@ import pickle
 import re
 import struct
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,7 @@ def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], igno
     ]
     if faults:
         name = type(module).__name__
-        raise WeightsError(f"weights do not fit {name}; {'; '.join(faults)}; is it the file that the card names?")
+        raise WeightsError(f"weights do not fit {name}; {'; '.join(faults)}; it is not the file that the card names")
     module.load_state_dict(given)
     return Report(tuple(given), ignored)
 
@@ -229,16 +230,18 @@ def _unpickle(path: Path, allow: Sequence[Any]) -> Any:
     if zipped and not zipfile.is_zipfile(path):
         raise WeightsError(f"{path}: truncated; delete it and fetch it again")
     try:
-        with torch.serialization.safe_globals(list(allow)):
+        with torch.serialization.safe_globals(list(allow)), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what it cannot read is told below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except _DAMAGE as error:
         named = re.findall(r"GLOBAL ([\w.]+)", str(error))
-        if named:
+        said = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
+        if named or (said is not None and said[1].startswith("Unsupported operand")):  # not what tensors are stored by
+            what = f"would run code ({', '.join(named)})" if named else "could run code"
             raise WeightsError(
-                f"{path}: loading it would run code ({', '.join(named)}), refused; "
-                "get it as safetensors or as a plain state dict"
+                f"{path}: loading it {what}, refused; get it as safetensors or as a plain state dict"
             ) from None
-        why = (str(error).splitlines() or [type(error).__name__])[0]
+        why = said[1] if said is not None else (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: truncated or damaged ({why}); delete it and fetch it again") from None
 
 

@@ -29,9 +29,7 @@ CARD: Final = Card(
     licence="MIT",
     dim=1024,
     parameters=57_020_448,
-    input=InputSpec(
-        scaling="none", resampler="fft", steps=("filter", "resample", "window", "scale"), amplitude="mV"
-    ),
+    input=InputSpec(scaling="none", resampler="fft", steps=("filter", "resample", "window", "scale"), amplitude="mV"),
     corpora=("CODE", "CODE-15", "Chapman-Shaoxing", "Ningbo", "INCART"),
     weights=Weights(
         file="model.safetensors",

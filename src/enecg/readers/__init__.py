@@ -67,7 +67,8 @@ def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
             raise
         raise ReadError(str(error)) from error
     if not path.exists():
-        raise ReadError(f"{path}: no such file, and no {path.name}.hea beside it")
+        beside = "" if path.suffix == ".hea" else f", and no {path.name}.hea beside it"
+        raise ReadError(f"{path}: no such file{beside}")
     known = ", ".join(family.upper() for family in FAMILIES)
     raise ReadError(f"{path}: not a format that is read here ({known}); convert it to one of them")
 

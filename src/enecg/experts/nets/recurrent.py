@@ -54,10 +54,11 @@ class XEcg(nn.Module):
 
     def tokens(self, signal: torch.Tensor) -> torch.Tensor:
         """Last tokens `[window, patch, width]` of signals `[window, lead, sample]`."""
+        stack: Any = self.core["model"]
         hidden: torch.Tensor = self.patch_embedding["conv"](signal).transpose(1, 2)
-        for number, block in enumerate(self.core["model"].blocks):
+        for number, block in enumerate(stack.blocks):
             hidden = block(hidden.flip(1) if number else hidden)
-        normed: torch.Tensor = self.core["model"].post_blocks_norm(hidden)
+        normed: torch.Tensor = stack.post_blocks_norm(hidden)
         return normed
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

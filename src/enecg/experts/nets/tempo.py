@@ -184,7 +184,7 @@ def _merge_adapters(given: State) -> None:
         down, up, base = keys
         absent = [key for key in keys if key not in given]
         if absent:
-            raise WeightsError(f"TEMPO: missing: {', '.join(absent)}; is it the file that the card names?")
+            raise WeightsError(f"TEMPO: missing: {', '.join(absent)}; it is not the file that the card names")
         a, b = given.pop(down), given.pop(up)
         if a.shape[0] != LORA_RANK or b.shape[1] != LORA_RANK:
             raise WeightsError(f"TEMPO: {down} has rank {a.shape[0]}, not {LORA_RANK}; its scale is not known")
@@ -196,7 +196,7 @@ def _prompts(given: State) -> torch.Tensor:
     keys = ["gpt2.wte.weight", *(f"prompt_layer_{part}.{kind}" for part in PARTS for kind in ("weight", "bias"))]
     absent = [key for key in keys if key not in given]
     if absent:
-        raise WeightsError(f"TEMPO: missing: {', '.join(absent)}; is it the file that the card names?")
+        raise WeightsError(f"TEMPO: missing: {', '.join(absent)}; it is not the file that the card names")
     table, *layers = (given.pop(key) for key in keys)
     words = [table[list(ids)] for ids in PROMPTS]
     return torch.stack([F.linear(word, layers[2 * i], layers[2 * i + 1]) for i, word in enumerate(words)])
