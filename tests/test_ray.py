@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import pickle
+import shutil
 import sys
 import threading
 import time
@@ -14,11 +16,16 @@ from typing import Any
 import pytest
 from small_experts import Summary, write_cohort
 
+from commands import refused, without
+from enecg import api
 from enecg.cohort.manifest import Cohort
 from enecg.embed.pipeline import embed
 from enecg.embed.store import Store
 from enecg.embed.upkeep import verify
+from enecg.ensemble import archive
+from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
+from generated import Trained
 from slow_expert import Slow
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
@@ -26,13 +33,18 @@ CPUS = 2  # of a node
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Any]:
-    """A cluster of two nodes on this machine, to which this process is connected."""
+def installed() -> None:
+    """Ray is there."""
     if importlib.util.find_spec("ray") is None:
         told = "Ray is not installed (pip install 'enecg[ray]')"
         if os.environ.get("CI") == "true":
             pytest.fail(told)
         pytest.skip(told)
+
+
+@pytest.fixture(scope="module")
+def nodes(installed: None) -> Iterator[Any]:
+    """A cluster of two nodes on this machine, to which this process is connected."""
     import ray
     from ray.cluster_utils import Cluster
 
@@ -96,3 +108,66 @@ def test_a_lost_node_changes_nothing(nodes: Any, tmp_path: Path) -> None:
     assert verify(store).problems == []
     again = embed(cohort, [Slow("slow", 0), strict], store, progress=False)
     assert (again.computed, again.reused, again.skipped) == (0, wanted.computed, wanted.skipped)
+
+
+def test_predictions_from_a_cluster_are_the_same_bytes(
+    nodes: Any, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "PORTION", 8)
+    spoilt = tmp_path / "cohort" / "records"
+    shutil.copytree(trained.manifest.parent, tmp_path / "cohort")
+    for path in sorted(spoilt.glob("*.dat"))[:40:7]:
+        path.write_bytes(b"short")
+    for path in sorted(spoilt.glob("*.hea"))[40:]:
+        path.unlink()
+    for engine in ("local", "ray"):
+        found = api.predict_archive(trained.bundle, spoilt, tmp_path / f"{engine}.parquet", engine=engine)
+        assert (found.n, found.usable, len(found.failed)) == (40, 34, 6)
+    assert (tmp_path / "ray.parquet").read_bytes() == (tmp_path / "local.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (ModuleNotFoundError("No module named 'ours'"), "a node cannot load the work: No module named 'ours'"),
+        (("0.0", dict, ()), "a node has another version of enecg"),
+    ],
+)
+def test_a_node_that_lacks_something_is_the_users_to_mend(
+    held: Any, told: str, installed: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    from enecg.embed.cluster import _Actor
+
+    def get(_: Any) -> Any:
+        if isinstance(held, Exception):
+            raise held
+        return held
+
+    monkeypatch.setattr(ray, "get", get)
+    answer = pickle.loads(_Actor([None])({"portion": pickle.dumps(None)})["answer"])
+    assert isinstance(answer, InputError) and str(answer).startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--engine", "spark"], "--engine spark: choose one of local, ray"),
+        (["--address", "auto"], "--address auto: is of a Ray cluster; add --engine ray"),
+    ],
+)
+def test_engines_that_there_are_not(words: list[str], told: str, trained: Trained, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert told in refused("embed", trained.manifest, "--experts", "beat", "--store", store, *words)
+    out = tmp_path / "out.parquet"
+    assert told in refused("predict", trained.bundle, trained.manifest, "--format", "parquet", "--out", out, *words)
+    assert "writes Parquet" in refused("predict", trained.bundle, trained.manifest, "--engine", "ray")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_ray_its_extra_is_named(trained: Trained, tmp_path: Path) -> None:
+    words = ["embed", trained.manifest, "--experts", "beat", "--store", tmp_path / "store", "--engine", "ray"]
+    outcome = without("ray", *words)
+    assert (outcome.code, len(outcome.errors)) == (2, 1)
+    assert "pip install 'enecg[ray]'" in outcome.errors[0]

@@ -24,8 +24,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from enecg.cohort.listing import Item, listed
 from enecg.cohort.manifest import Cohort
 from enecg.embed import pipeline
 from enecg.embed.cluster import check_engine
@@ -45,8 +46,12 @@ from enecg.evaluate.run import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
 from enecg.experts.weights import cache_folder
+from enecg.places import place
 from enecg.recording import Recording
 from enecg.tasks import BUILT_IN, Target, Task, parse_tasks
+
+if TYPE_CHECKING:
+    from enecg.ensemble.archive import Summary
 
 Say = Callable[[str], object]
 SHOWN: Final = 10  # lines of a kind that are said; the rest is counted
@@ -355,7 +360,7 @@ def _labelled(cohort: Cohort) -> list[Task]:
 
 def predict(
     bundle: Bundle | str | Path,
-    recordings: str | Path | Recording | Iterable[str | Path | Recording],
+    recordings: str | Path | Recording | Iterable[str | Path | Recording | Item],
     *,
     rate: float | None = None,
     unit: str | None = None,
@@ -364,7 +369,7 @@ def predict(
 
     Args:
         bundle: from `fit` or `load`, or its folder.
-        recordings: files, or what `enecg.read` gives; one or several.
+        recordings: files, by path or URL, or what `enecg.read` gives; one or several.
         rate: Hz, for files that do not state it.
         unit: mV, uV, V or unitless, for files that do not state it.
 
@@ -379,6 +384,52 @@ def predict(
     loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
     several = [recordings] if isinstance(recordings, str | Path | Recording) else recordings
     return predict_files(loaded.ensemble, loaded.digest, loaded.experts, several, rate=rate, unit=unit)
+
+
+def predict_archive(
+    bundle: Bundle | str | Path,
+    wanted: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    progress: bool = False,
+    say: Say = _nobody,
+) -> Summary:
+    """Answer all tasks of a bundle for a whole archive, written to Parquet as they come, in constant memory.
+
+    Args:
+        bundle: from `fit` or `load`, or its folder.
+        wanted: files, folders, patterns or manifests, by path or URL; see `enecg.cohort.listing.listed`.
+        out: a file `….parquet`, or a folder of them, in which an interrupted run goes on where it was.
+        rate: Hz, for files that do not state it.
+        unit: mV, uV, V or unitless, for files that do not state it.
+        engine: `local`, or `ray` for the processors of a cluster, with the same bytes.
+        address: of a Ray cluster; by default one on this machine.
+        progress: show it.
+        say: told what was not answered, which is in the rows too.
+
+    Raises:
+        InputError: the bundle is wrong, nothing is there, or it cannot be written.
+    """
+    from enecg.ensemble import archive
+
+    check_engine(engine, address)
+    loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
+    found = listed([wanted] if isinstance(wanted, str | Path) else wanted)
+    for ending, count in sorted(found.left.items()):
+        say(f"left alone: {count} files {ending or 'without ending'}")
+    summary = archive.predict_archive(
+        loaded.ensemble, loaded.digest, loaded.experts, found.items, place(out),
+        rate=rate, unit=unit, engine=engine, address=address, progress=progress,
+    )  # fmt: skip
+    for record, reason in summary.failed:
+        say(f"not answered: {record}: {reason.removeprefix(record + ': ')}")
+    if len(summary) > len(summary.failed):
+        say(f"not answered: {len(summary) - len(summary.failed)} more")
+    return summary
 
 
 def _create(names: str | Sequence[str]) -> list[Expert]:

@@ -269,25 +269,49 @@ def _write(
 @app.command()
 def predict(
     bundle: Bundle,
-    files: Annotated[list[Path], typer.Argument(help="Recordings.", show_default=False)],
+    files: Annotated[
+        list[Any],
+        typer.Argument(
+            parser=place,
+            metavar="RECORDING...",
+            show_default=False,
+            help="Files, folders, patterns or manifests, by path or URL.",
+        ),
+    ],
     format: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet.", **_FILE)] = None,
+    out: Annotated[
+        Any, typer.Option(parser=place, metavar="FILE", help="File to write, or for parquet a folder of them.")
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
+    engine: Engine = "local",
+    address: Address = None,
+    quiet: Quiet = False,
 ) -> None:
-    """Answer all tasks of a bundle for recordings."""
+    """Answer all tasks of a bundle for recordings; for a whole archive use --format parquet."""
     from enecg import show
 
-    show.check_format(format, out)
+    show.check_format(format, out, engine)
+    if isinstance(out, Path):
+        _make_room(out)
 
     from enecg import api
+    from enecg.cohort.listing import listed
 
-    document = api.predict(bundle, files, rate=rate, unit=unit)
-    show.predictions(document, format, out)
-    for each in document["skipped"]:
-        _say(f"skipped {each['record']}: {each['reason'].removeprefix(each['record'] + ': ')}")
-    if not any(each["usable"] for each in document["predictions"]):
-        raise InputError(f"none of {len(files)} files could be interpreted; the reasons are above")
+    if format == "parquet":
+        options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": _say}
+        found = api.predict_archive(bundle, files, out, rate=rate, unit=unit, **options)
+        _say(f"{found.n} recordings: {found.usable} answered, {found.reused} of them written before: {out}. {NOTICE}")
+        answered, asked = found.usable, found.n
+    else:
+        items = listed(files).items
+        document = api.predict(bundle, items, rate=rate, unit=unit)
+        show.predictions(document, format, out)
+        for each in document["skipped"]:
+            _say(f"skipped {each['record']}: {each['reason'].removeprefix(each['record'] + ': ')}")
+        answered, asked = sum(each["usable"] for each in document["predictions"]), len(items)
+    if not answered:
+        raise InputError(f"none of {asked} files could be interpreted; the reasons are above")
 
 
 @app.command()

@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -72,6 +72,40 @@ def is_file(at: Place) -> bool:
     fs, path = filesystem(at)
     with _told(at):
         return bool(fs.isfile(path))
+
+
+def is_folder(at: Place) -> bool:
+    """Whether there is such a folder."""
+    if isinstance(at, Path):
+        return at.is_dir()
+    fs, path = filesystem(at)
+    with _told(at):
+        return bool(fs.isdir(path))
+
+
+def walk(folder: Place) -> Iterator[Place]:
+    """Every file of a folder and its folders, sorted; hidden ones are left out."""
+    if isinstance(folder, Path):
+        for home, folders, names in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(home, name) for name in sorted(names) if not name.startswith("."))
+    else:
+        fs, path = filesystem(folder)
+        with _told(folder):
+            found = fs.find(path)
+        inside = (each[len(path) :].lstrip("/") for each in sorted(found))
+        yield from (f"{folder}/{name}" for name in inside if "/." not in f"/{name}")
+
+
+def matching(pattern: Place) -> list[Place]:
+    """The files that a pattern with `*`, `**`, `?` or `[…]` names, sorted."""
+    if isinstance(pattern, Path):
+        root = Path(pattern.anchor)
+        return sorted(path for path in root.glob(str(pattern.relative_to(root))) if path.is_file())
+    fs, path = filesystem(pattern)
+    with _told(pattern):
+        found = fs.glob(path)
+        return [pattern.removesuffix(path) + each for each in sorted(found) if fs.isfile(each)]
 
 
 def size(at: Place) -> int:

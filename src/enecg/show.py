@@ -15,6 +15,7 @@ from rich.text import Text
 
 from enecg import NOTICE
 from enecg.errors import InputError
+from enecg.places import Place
 
 if TYPE_CHECKING:
     from enecg.doctor import Check
@@ -151,18 +152,25 @@ def side_by_side(document: Mapping[str, Any]) -> None:
     _table(f"{document['n_recordings']} recordings of {document['n_subjects']} subjects", columns, rows)
 
 
-def check_format(format: str, out: Path | None) -> None:
-    """Raise `InputError` when predictions cannot be shown in that form, or not there."""
+def check_format(format: str, out: Place | None, engine: str = "local") -> None:
+    """Raise `InputError` when predictions cannot be shown in that form, or not there, or not made so."""
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    if format == "parquet" and out is None:
-        raise InputError("--format parquet: say where with --out FILE")
-    if format == "table" and out is not None:
-        raise InputError(f"--out {out}: a table is for the screen; add --format json, csv or parquet")
+    if format == "parquet":
+        if out is None:
+            raise InputError("--format parquet: say where with --out FILE.parquet, or --out FOLDER")
+        return
+    if engine != "local":
+        raise InputError(f"--engine {engine}: writes Parquet; add --format parquet --out FILE")
+    if isinstance(out, str):
+        raise InputError(f"--out {out}: a URL is for --format parquet")
+    if out is not None and (format == "table" or out.is_dir()):
+        told = "a table is for the screen; add --format json, csv or parquet" if format == "table" else "is a folder"
+        raise InputError(f"--out {out}: {told}")
 
 
 def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> None:
-    """Predictions in one of `FORMATS`, to a file or to standard output."""
+    """Predictions as a table, JSON or CSV, to a file or to standard output."""
     if format == "json":
         write_json(document, out)
     elif format == "table":
@@ -170,35 +178,11 @@ def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> N
     else:
         import pandas as pd
 
-        frame = pd.DataFrame(_rows(document))
-        if format == "csv":
-            _put(frame.to_csv(index=False), out)
-        else:
-            frame.to_parquet(out, index=False)
+        from enecg.ensemble.table import row
 
-
-def _rows(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row for each recording that was asked about; every number under a name of its own."""
-    shared = {"bundle": document["bundle"], "notice": document["notice"]}
-    rows = [{**_flat(entry), **shared} for entry in document["predictions"]]
-    rows += [{"record": s["record"], "usable": False, "quality": s["reason"], **shared} for s in document["skipped"]]
-    return rows
-
-
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    row = {
-        "record": entry["record"],
-        "usable": entry["usable"],
-        "quality": "; ".join(finding["text"] for finding in entry["quality"]),
-    }
-    for task, answer in entry["tasks"].items():
-        for key in ("value", "low", "high", "decision"):
-            if key in answer:
-                found = answer[key]
-                row[task if key == "value" else f"{task}_{key}"] = ";".join(found) if isinstance(found, list) else found
-        row |= {f"{task}_p_{name}": p for name, p in answer.get("probabilities", {}).items()}
-        row |= {f"{task}_weight_{name}": weight for name, weight in answer["weights"].items()}
-    return row
+        entries = [*document["predictions"], *document["skipped"]]
+        frame = pd.DataFrame([row(entry, document["bundle"]) for entry in entries])
+        _put(frame.to_csv(index=False), out)
 
 
 def _prediction_table(document: Mapping[str, Any]) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from enecg import NOTICE
+from enecg.cohort.listing import Item
 from enecg.embed.pipeline import embed_recordings
 from enecg.ensemble.model import Ensemble, TaskOutput
 from enecg.errors import InputError
 from enecg.experts.base import Expert
+from enecg.places import place
 from enecg.quality import Quality, check
 from enecg.readers import read
 from enecg.recording import Recording
@@ -25,7 +28,7 @@ def predict_files(
     ensemble: Ensemble,
     bundle: str | None,
     experts: Sequence[Expert],
-    recordings: Iterable[str | Path | Recording],
+    recordings: Iterable[str | Path | Recording | Item],
     *,
     rate: float | None = None,
     unit: str | None = None,
@@ -40,30 +43,50 @@ def predict_files(
         ensemble: fitted.
         bundle: its hash, None while it is not saved.
         experts: those that it names.
-        recordings: files, or recordings at hand.
+        recordings: files by path or URL, recordings at hand, or what `enecg.cohort.listing` found.
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
         group: recordings held in memory at a time.
     """
     predictions: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
-    held: list[Recording] = []
-    for one in recordings:
-        try:
-            held.append(one if isinstance(one, Recording) else _read(one, rate, unit))
-        except InputError as error:
-            skipped.append({"record": str(one), "reason": str(error)})
-        if len(held) == group:
-            predictions += answers(ensemble, experts, held)
-            held = []
-    if held:
-        predictions += answers(ensemble, experts, held)
+    skipped: list[dict[str, Any]] = []
+    for entry in answered(ensemble, experts, recordings, rate=rate, unit=unit, group=group):
+        (skipped if "reason" in entry else predictions).append(entry)
     return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
 
 
-def _read(path: str | Path, rate: float | None, unit: str | None) -> Recording:
+def answered(
+    ensemble: Ensemble,
+    experts: Sequence[Expert],
+    recordings: Iterable[str | Path | Recording | Item],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    group: int = GROUP,
+) -> Iterator[dict[str, Any]]:
+    """As `predict_files`, one entry after the other, in the order of the recordings.
+
+    The entry of a file that cannot be read has nothing but `record` and `reason`.
+    """
+    waiting = iter(recordings)
+    while some := list(islice(waiting, group)):
+        held: list[Recording | dict[str, Any]] = []
+        for one in some:
+            try:
+                held.append(one if isinstance(one, Recording) else _read(one, rate, unit))
+            except InputError as error:
+                name = one.record if isinstance(one, Item) else str(one)
+                held.append({"record": name, "reason": str(error)})
+        found = iter(answers(ensemble, experts, [each for each in held if isinstance(each, Recording)]))
+        yield from (next(found) if isinstance(each, Recording) else each for each in held)
+
+
+def _read(one: str | Path | Item, rate: float | None, unit: str | None) -> Recording:
     """A recording that goes by the name that the caller has for it, not by its header's."""
-    return replace(read(path, rate=rate, unit=unit), source=str(path))
+    item = one if isinstance(one, Item) else Item(str(one), place(one))
+    if item.at is None:
+        raise InputError(item.reason)
+    return replace(read(item.at, rate=rate, unit=unit), source=item.record)
 
 
 def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
@@ -76,6 +99,13 @@ def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[
         for row, i in enumerate(usable):
             entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
     return entries
+
+
+def blank(ensemble: Ensemble) -> dict[str, Any]:
+    """An entry in which nothing is true but its names."""
+    outputs = ensemble.predict({info.name: np.zeros((1, info.dim), np.float32) for info in ensemble.experts})
+    tasks = {name: _answer(output, 0) for name, output in outputs.items()}
+    return {"record": "", "usable": False, "quality": [], "tasks": tasks}
 
 
 def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:

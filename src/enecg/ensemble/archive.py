@@ -1,0 +1,252 @@
+"""Predictions of a whole archive, written to Parquet as they are made: in constant memory, on one machine or many.
+
+The recordings are answered in portions. To a file, portions are written in order, each as a row group. To a folder,
+each is a file of its own, named by what is in it: an interrupted run goes on where it was. Every recording has a row;
+where it could not be read or interpreted, the row says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from enecg import NOTICE, places
+from enecg.cohort.listing import Item
+from enecg.embed import source
+from enecg.embed.cluster import answers, cluster
+from enecg.embed.progress import watched
+from enecg.ensemble.answer import answered
+from enecg.ensemble.model import Ensemble
+from enecg.ensemble.table import row, schema, table
+from enecg.errors import InputError
+from enecg.experts.base import Expert
+from enecg.places import Place
+
+PORTION: Final = 256  # recordings: what a kill loses, and what a processor of a cluster is given at a time
+SHOWN: Final = 10  # reasons that are kept; all are in the rows
+_BUNDLE: Final = b"enecg.bundle"
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Neighbouring recordings of an archive; `number` counts the portions."""
+
+    number: int
+    items: Sequence[Item]
+
+
+@dataclass
+class Answered:
+    """What became of a portion.
+
+    Attributes:
+        number: of the portion.
+        n: recordings.
+        usable: those that were answered.
+        failed: record and reason of some of the others.
+        rows: one for each recording.
+    """
+
+    number: int
+    n: int
+    usable: int
+    failed: list[tuple[str, str]]
+    rows: pa.Table | None
+
+
+@dataclass
+class Summary:
+    """What became of an archive.
+
+    Attributes:
+        n: recordings.
+        usable: those that were answered.
+        reused: those whose rows were there from an earlier run.
+        failed: record and reason of the first of the others; all are in the rows.
+    """
+
+    n: int = 0
+    usable: int = 0
+    reused: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Recordings without an answer."""
+        return self.n - self.usable
+
+    def take(self, answered: Answered) -> None:
+        """Count a portion."""
+        self.n += answered.n
+        self.usable += answered.usable
+        self.failed += answered.failed[: SHOWN - len(self.failed)]
+
+    def counted(self, found: Iterable[Answered]) -> Iterator[None]:
+        """Count portions, and pass on their recordings."""
+        for each in found:
+            self.take(each)
+            yield from [None] * each.n
+
+
+@dataclass(frozen=True)
+class Work:
+    """What answers an archive, and how.
+
+    Attributes:
+        ensemble: fitted.
+        bundle: its hash.
+        experts: those that it names.
+        columns: of the rows.
+        rate: Hz, for files that do not state it.
+        unit: of the amplitude, for files that do not state it.
+    """
+
+    ensemble: Ensemble
+    bundle: str | None
+    experts: Sequence[Expert]
+    columns: pa.Schema
+    rate: float | None
+    unit: str | None
+
+
+class Predictor:
+    """Answers portions, in this process or on a node."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __call__(self, portion: Portion) -> Answered:
+        """Read the portion's recordings and answer them."""
+        work = self._work
+        found = answered(work.ensemble, work.experts, portion.items, rate=work.rate, unit=work.unit)
+        rows = [row(entry, work.bundle) for entry in found]
+        failed = [(each["record"], each["quality"]) for each in rows if not each["usable"]]
+        return Answered(portion.number, len(rows), len(rows) - len(failed), failed[:SHOWN], table(rows, work.columns))
+
+
+def predict_archive(
+    ensemble: Ensemble,
+    bundle: str | None,
+    experts: Sequence[Expert],
+    items: Sequence[Item],
+    out: Place,
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    progress: bool = False,
+) -> Summary:
+    """Answer all tasks for an archive's recordings, and write the rows to Parquet.
+
+    Args:
+        ensemble: fitted.
+        bundle: its hash.
+        experts: those that it names.
+        items: the recordings.
+        out: a file `….parquet`, which appears when it is complete; or a folder, to which each portion is written as
+            soon as it is done, and where those that are there already are not answered again.
+        rate: Hz, for files that do not state it.
+        unit: of the amplitude, for files that do not state it.
+        engine: `local`, or `ray`; the bytes are the same.
+        address: of a Ray cluster; by default one on this machine.
+        progress: show a bar on standard error.
+
+    Raises:
+        InputError: the place cannot be written, or holds predictions of another bundle.
+    """
+    columns = schema(ensemble).with_metadata({_BUNDLE: (bundle or "").encode(), b"enecg.notice": NOTICE.encode()})
+    work = Work(ensemble, bundle, experts, columns, rate, unit)
+    portions = [Portion(i, items[i * PORTION : (i + 1) * PORTION]) for i in range(-(-len(items) // PORTION))]
+    summary = Summary()
+    with ExitStack() as stack:
+        if engine == "ray":
+            stack.enter_context(cluster(address))
+        folder = None
+        if (isinstance(out, Path) and out.is_dir()) or not places.name_of(out).endswith(".parquet"):
+            folder = _Folder(out, work, portions)
+            portions = [each for each in portions if not folder.holds(each, summary)]
+        found = answers(Predictor, (work,), portions) if engine == "ray" else map(Predictor(work), portions)
+        written = stack.enter_context(closing(folder.write(found) if folder else _write(out, columns, found)))
+        total = sum(len(portion.items) for portion in portions)
+        shown = watched(summary.counted(written), total, summary, progress and total > 0, "Predicting")
+        for _ in stack.enter_context(closing(shown)):
+            pass
+        if folder:
+            folder.clean()
+    return summary
+
+
+def _write(out: Place, columns: pa.Schema, found: Iterable[Answered]) -> Generator[Answered]:
+    """Write portions to one file in their order, and pass them on as they come."""
+    early: dict[int, Answered] = {}
+    number = 0
+    try:
+        with places.writing(out) as file, pq.ParquetWriter(file, columns) as writer:
+            for each in found:
+                early[each.number] = each
+                while number in early:
+                    writer.write_table(early.pop(number).rows)
+                    number += 1
+                yield each
+    except OSError as error:
+        raise InputError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+class _Folder:
+    """A folder with a file for each portion, named by what it is made of."""
+
+    def __init__(self, out: Place, work: Work, portions: Sequence[Portion]) -> None:
+        self._out, self._columns, self._lasting = out, work.columns, work.bundle is not None
+        self._names = {portion.number: _name(work, portion) for portion in portions}
+        self._old: dict[str, int] = {}  # name -> recordings that were answered
+        for path in places.files(out, "part-*.parquet"):
+            try:
+                with places.reading(path) as file:
+                    usable = pq.read_table(file, columns=["usable"])
+            except (OSError, pa.ArrowException):
+                continue  # not ours, or damaged; one that is damaged is written anew
+            facts = usable.schema.metadata or {}
+            if facts.get(_BUNDLE) != work.columns.metadata[_BUNDLE]:
+                raise InputError(f"{out}: holds predictions of another bundle; choose another folder")
+            self._old[places.name_of(path)] = int(usable["usable"].to_numpy().sum())
+
+    def holds(self, portion: Portion, summary: Summary) -> bool:
+        """Whether the portion was written in an earlier run; then it is counted."""
+        name, n = self._names[portion.number], len(portion.items)
+        if not self._lasting or name not in self._old:
+            return False
+        summary.take(Answered(portion.number, n, self._old[name], [], None))
+        summary.reused += n
+        return True
+
+    def write(self, found: Iterable[Answered]) -> Generator[Answered]:
+        """Write portions as they come, and pass them on."""
+        for each in found:
+            path = places.join(self._out, self._names[each.number])
+            try:
+                with places.writing(path) as file:
+                    pq.write_table(each.rows, file)
+            except OSError as error:
+                raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+            yield each
+
+    def clean(self) -> None:
+        """Remove what the same bundle said of the archive when other recordings were in it."""
+        for name in self._old.keys() - self._names.values():
+            places.remove(places.join(self._out, name))
+
+
+def _name(work: Work, portion: Portion) -> str:
+    """The name of a portion's file: another one when a recording, the bundle or an option is another."""
+    marks = source.stamps([item.at for item in portion.items])
+    items = [[item.record, item.reason, mark] for item, mark in zip(portion.items, marks, strict=True)]
+    text = json.dumps([work.bundle, work.rate, work.unit, items])
+    return f"part-{portion.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
