@@ -45,6 +45,7 @@ def test_its_codes_become_names(tmp_path: Path) -> None:
     cohort = _load(tmp_path, _row(), other)
     assert cohort.records == ["files/p1000/p10001217/s1/1", "files/p1001/p2/s2/2"]
     assert cohort.subjects.tolist() == ["10001217", "2"]
+    assert set(cohort.table["dataset"]) == {"MIMIC-IV-ECG"}
     found = _targets(cohort)
     assert found["rr_interval"][0] == 800
     assert found["rr_interval"][1] != found["rr_interval"][1]  # the sentinel of a broken field

@@ -11,7 +11,10 @@ import pytest
 from enecg import read
 from enecg.cohort.manifest import Cohort
 from enecg.cohort.ptbxl import table
+from enecg.ensemble.recipe import ExpertInfo
 from enecg.errors import InputError
+from enecg.evaluate.run import overlaps
+from enecg.experts import registry
 from enecg.tasks import parse_tasks
 
 # The diagnostic statements of each superclass, and the statements about rhythm, as scp_statements.csv lists them.
@@ -56,6 +59,7 @@ def test_labels_are_those_derived_elsewhere(folder: Path, shared_data: Path) -> 
     for column in ("subject_id", "sex", "age", "strat_fold"):
         pd.testing.assert_series_equal(ours[column], known[column], check_dtype=False, check_names=False)
     assert ours["age"].isna().sum() > 10
+    assert set(ours["dataset"]) == {"PTB-XL"}
     assert ours["rhythm"].tolist() == known["rhythm"].fillna("").tolist()
     found = [set(cell.split(";")) - {""} for cell in ours["superclass"]]
     assert found == [set(cell.split(";")) - {""} for cell in known["superclass"].fillna("")]
@@ -90,3 +94,15 @@ def test_another_table(folder: Path, tmp_path: Path) -> None:
     rows.assign(scp_codes="{'NORM': 100").to_csv(tmp_path / "ptbxl_database.csv", index=False)
     with pytest.raises(InputError, match="a cell of scp_codes is no dictionary"):
         Cohort.load(tmp_path)
+
+
+def test_experts_that_have_seen_it_are_told(folder: Path) -> None:
+    cards = (registry.entry(name).card() for name in ("openecg", "tiny", "merl"))
+    infos = [
+        ExpertInfo(card.name, "0" * 64, 1, corpora=card.corpora, label_corpora=card.label_corpora) for card in cards
+    ]
+    told = overlaps(Cohort.load(folder), infos)
+    assert told == [
+        "expert openecg has seen PTB-XL with labels: its results here are too good",
+        "expert tiny has seen PTB-XL without labels",
+    ]

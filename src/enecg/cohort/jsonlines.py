@@ -2,8 +2,8 @@
 
 A line of the latter has `subject_id`, `ecg_path`, `rr_interval`, `age`, `gender`, `flag` and `report_label`: labels of
 MIMIC-IV and of its ECG module, as numbers. They become the columns of a manifest: `record`, `subject_id`,
-`rr_interval`, `age`, `sex` (M, F), `potassium` (normal, abnormal), `arrhythmia` (the names of its 15 classes). What
-is no code stays as it is, and is reported when labels are read.
+`rr_interval`, `age`, `sex` (M, F), `potassium` (normal, abnormal), `arrhythmia` (the names of its 15 classes), and
+`dataset` where the path is one of MIMIC-IV-ECG. What is no code stays as it is, and is reported when labels are read.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def _of_enecg(row: Mapping[str, object]) -> dict[str, object]:
     path = str(row["ecg_path"])
     within = _MIMIC.search(path)  # an absolute path of somebody's machine: what lies in the data set is the same here
     found["record"] = within[1] if within and path.startswith("/") else path
+    if within:
+        found["dataset"] = "MIMIC-IV-ECG"  # for the warning about experts that have seen it
     for key, column, names in (
         ("gender", "sex", SEX), ("flag", "potassium", POTASSIUM), ("report_label", "arrhythmia", ARRHYTHMIA),
     ):  # fmt: skip

@@ -33,7 +33,7 @@ def table(folder: Path) -> pd.DataFrame:
     Columns: `record`, `subject_id`, `age` (missing above 89), `sex` (M, F), `rhythm` (the last of the rhythm
     statements that is not SR, else SR), `superclass` and `scp_codes` (separated by semicolons, as
     multilabel tasks read them; a superclass whatever the likelihood of its statements), `strat_fold` (train 1-8,
-    validate 9, test 10), `ecg_id`.
+    validate 9, test 10), `ecg_id`, `dataset` (PTB-XL, for the warning about experts that have seen it).
 
     Raises:
         InputError: a column is missing, or a cell of the statements cannot be read.
@@ -59,6 +59,7 @@ def table(folder: Path) -> pd.DataFrame:
             "scp_codes": [";".join(row) for row in codes],
             "strat_fold": source["strat_fold"],
             "ecg_id": source["ecg_id"],
+            "dataset": "PTB-XL",
         }
     )
 

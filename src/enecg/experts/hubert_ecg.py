@@ -33,8 +33,8 @@ UNUSED: Final = ("masked_spec_embed", "final_proj.*", "label_embedding.*")  # of
 _SIZES: Final = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 _CORPORA: Final = (
-    "CODE", "MIMIC-IV-ECG", "PTB-XL", "PTB", "CPSC2018", "CPSC-Extra", "Georgia", "Chapman-Shaoxing", "Ningbo", "SPH",
-    "SaMi-Trop", "Hefei",
+    "CODE", "CODE-15", "MIMIC-IV-ECG", "PTB-XL", "PTB", "CPSC2018", "CPSC-Extra", "Georgia", "Chapman-Shaoxing",
+    "Ningbo", "SPH", "SaMi-Trop", "Hefei",
 )  # fmt: skip
 
 
