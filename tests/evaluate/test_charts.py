@@ -50,8 +50,8 @@ def test_forest_orders_values_and_shows_the_constant_as_an_arrow() -> None:
     root = parsed(charts.forest(rows, "MAE", EVIL), EVIL)
     marks = {path.get("class"): str(path.get("d")) for path in root.iter("path")}
     start = {name: float(re.match(r"M([\d.]+)", marks[f"mark {name}"]).group(1)) for name in ("ensemble", "experts")}  # type: ignore[union-attr]
-    assert 100 < start["ensemble"] < start["experts"] < WIDTH - 142
-    assert marks["mark baselines"].startswith(f"M{WIDTH - 142} ") and marks["mark baselines"].endswith("l-8 -4v8z")
+    assert 100 < start["ensemble"] < start["experts"] < WIDTH - 138
+    assert marks["mark baselines"].startswith(f"M{WIDTH - 138} ") and marks["mark baselines"].endswith("l-8 -4v8z")
     assert "whisker baselines" not in marks
     assert {"ensemble", "a", "constant", "8", "9", "40"} <= set(texts(root))
 

@@ -291,3 +291,39 @@ def test_decimals_and_spans() -> None:
     assert wording.span({"low": 7.92, "high": 8.55}, 2) == "7.92–8.55"
     assert wording.span({"low": -1.2, "high": 0.4}, 1) == "−1.2 to 0.4"
     assert wording.span({"low": None, "high": None}, 1) == ""
+
+
+def test_what_the_ensemble_would_lose_and_how_its_weights_spread(
+    parts: tuple[dict[str, Any], dict[str, TaskFigures]], tmp_path: Path
+) -> None:
+    change = {"value": 0.0123, "low": 0.0051, "high": 0.0234}
+    block = {
+        **parts[0]["tasks"]["sex"],
+        "weights_spread": {EVIL: {"low": 0.41, "high": 0.87}, "beat": {"low": 0.13, "high": 0.59}},
+        "removal": {EVIL: {"auroc": change}},
+        "never_used": [EVIL],
+        "calibration": {when: {"ece": {**change, "value": v}} for when, v in (("before", 0.123), ("after", 0.045))},
+        "thresholds": {"rule": f"Youden {EVIL}", "values": {"F": 0.375}},
+    }
+    document = {**parts[0], "tasks": {"sex": block}}
+    text, page = written(document, tmp_path)
+    assert "<script" not in text
+    for words in ("70 % (41–87)", "30 % (13–59)", "+0.012 (+0.005 to +0.023)", f"Never used here: {EVIL}.", "0.375",
+                  "Rule: Youden", "0.123", "0.045"):  # fmt: skip
+        assert words in page.text, words
+    markdown = write_markdown(document)
+    for words in ("beat 0.30 (0.13–0.59)", "AUROC +0.012 (+0.005 to +0.023)", "Never used: ",
+                  "Probabilities after calibration: ECE 0.045"):  # fmt: skip
+        assert words in markdown, words
+
+
+def test_the_headline_counts_the_verdicts() -> None:
+    def block(best: str, mean: str) -> dict[str, Any]:
+        return {"compare": {"best_expert": {"verdict": best}, "mean": {"verdict": mean}}}
+
+    same = "no difference shown"
+    lines = wording.headline({"age": block("better", same), "sex": block("worse", same), "x": block("better", same)})
+    assert lines == [
+        "Against its best expert, the ensemble is better on 2 of 3 tasks (age, x), worse on 1 of 3 tasks (sex).",
+        "Against the uniform mean, the ensemble is neither shown to be better nor worse on any of 3 tasks.",
+    ]

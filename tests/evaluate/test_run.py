@@ -74,6 +74,11 @@ def _check_block(block: dict[str, Any], experts: set[str]) -> None:
             _is_estimate(estimate)
     assert block["weights"].keys() == experts
     assert math.isclose(sum(block["weights"].values()), 1, abs_tol=1e-4)
+    assert block["weights_spread"].keys() == experts
+    for name, spread in block["weights_spread"].items():
+        assert 0 <= spread["low"] <= spread["high"] <= 1
+        if spread["low"] == spread["high"]:
+            assert block["weights"][name] == pytest.approx(spread["low"], abs=0.05)
     assert block["compare"].keys() == {"best_expert", "mean", "stacking", "concat"}
     for name, compared in block["compare"].items():
         assert compared.keys() == {"name", "metric", "difference", "verdict"}

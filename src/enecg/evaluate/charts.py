@@ -115,7 +115,7 @@ def forest(rows: Sequence[Row], title: str, label: str) -> Html:
     """
     setting = [row for row in rows if row.name != "constant"] or rows
     ends = [end for row in setting for end in (row.low, row.high, row.value) if math.isfinite(end)] or [0.0, 1.0]
-    axes = _Axes(_padded(min(ends), max(ends)), (0, 1), _ROW * len(rows) + 56, 100, WIDTH - 142)
+    axes = _Axes(_padded(min(ends), max(ends)), (0, 1), _ROW * len(rows) + 56, 122, WIDTH - 138)
     parts = [axes.across(title, about=4)]
     if math.isfinite(rows[0].value):
         parts.append(_path("reference", f"M{axes.x(rows[0].value):.1f} {axes.top}V{axes.bottom}"))
@@ -125,7 +125,7 @@ def forest(rows: Sequence[Row], title: str, label: str) -> Html:
 
 def _forest_row(row: Row, axes: _Axes, y: float) -> Html:
     parts = [
-        _text(f"name {row.block}", axes.left - 12, y + 4, _clipped(row.name, 13), "end"),
+        _text(f"name {row.block}", axes.left - 10, y + 4, _clipped(row.name, 18), "end"),
         _text(f"value {row.block}", axes.right + 12, y + 4, row.text),
     ]
     low, high = axes.x_range
@@ -142,16 +142,22 @@ def _forest_row(row: Row, axes: _Axes, y: float) -> Html:
     return join(parts)
 
 
-def bars(shares: Mapping[str, float], label: str) -> Html:
-    """One bar per name, its length and its percentage telling the share (0 to 1)."""
-    left, right = 100, WIDTH - 56
+def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[float, float]] | None = None) -> Html:
+    """One bar per name, its length and its percentage telling the share (0 to 1); a line tells its spread."""
+    left, right = 122, WIDTH - 96
     parts = [_path("axis", f"M{left} 4V{_ROW * len(shares) + 8}")]
     for i, (name, share) in enumerate(shares.items()):
         y = 6 + _ROW * i
         width = max(share, 0) * (right - left)
-        parts.append(_text("name", left - 12, y + 16, _clipped(name, 13), "end"))
+        low, high = (spreads or {}).get(name, (share, share))
+        start, end = (left + edge * (right - left) for edge in (low, high))
+        words = f"{share * 100:.{0 if share >= 0.1 else 1}f} %"
+        parts.append(_text("name", left - 10, y + 16, _clipped(name, 18), "end"))
         parts.append(Html(f'<rect class="bar" x="{left}" y="{y + 4}" width="{width:.1f}" height="15"/>'))
-        parts.append(_text("value", left + width + 8, y + 16, f"{share * 100:.{0 if share >= 0.1 else 1}f} %"))
+        if high - low >= 0.005:
+            parts.append(_path("spread", f"M{start:.1f} {y + 11.5:.1f}H{end:.1f}m0 -4v8M{start:.1f} {y + 7.5:.1f}v8"))
+            words += f" ({low * 100:.0f}–{high * 100:.0f})"
+        parts.append(_text("value", max(left + width, end) + 8, y + 16, words))
     return _svg(_ROW * len(shares) + 12, label, parts)
 
 

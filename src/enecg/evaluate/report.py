@@ -11,7 +11,8 @@ from enecg import NOTICE
 from enecg.evaluate import wording
 from enecg.evaluate.figures import TaskFigures
 from enecg.evaluate.markup import Html, html, join
-from enecg.evaluate.sections import Example, anchor, cell, column, recording_section, table, task_section, verdict
+from enecg.evaluate.sections import Example, anchor, recording_section, task_section, verdict
+from enecg.evaluate.tables import cell, column, table
 from enecg.evaluate.wording import METRIC_NAMES, Block
 
 GENERATED: Final = (
@@ -135,9 +136,12 @@ def _summary(tasks: Mapping[str, Block]) -> Html:
             )
         )
     body = html("<tbody>{rows}</tbody>", rows=join(rows))
+    glance = [html("<li>{line}</li>", line=line) for line in wording.headline(tasks)]
     return html(
         '<section id="results" aria-labelledby="results-h"><h2 id="results-h">Results</h2>'
+        '<ul class="glance">{glance}</ul>'
         "<p>Each task by its main metric; small: 95 % intervals.</p>{table}</section>",
+        glance=join(glance),
         table=table("Ensemble, best expert and uniform mean", head, [body]),
     )
 
@@ -203,6 +207,7 @@ def write_markdown(document: Mapping[str, Any]) -> str:
     where = f" ({_escaped(cohort['name'])})" if "name" in cohort else ""
     lines.append(f"{document['n_recordings']:,} recordings of {document['n_subjects']:,} subjects{where}.")
     lines += [leakage_words(document["leakage"]["shared_subjects"]), f"**{NOTICE}**", ""]
+    lines += [*(f"- {_escaped(line)}" for line in wording.headline(document["tasks"])), ""]
     rows = []
     for name, block in document["tasks"].items():
         unit = wording.unit_of(block["metric"], block)
@@ -217,19 +222,20 @@ def write_markdown(document: Mapping[str, Any]) -> str:
             ["Predictor", *(f"{METRIC_NAMES[m]} {wording.unit_of(m, block)}".rstrip() for m in metrics)],
             [
                 [
-                    who,
+                    wording.name_of(part, who),
                     *(
                         wording.with_span(scores.get(m, wording.UNKNOWN), wording.decimals(m, block["ensemble"]))
                         for m in metrics
                     ),
                 ]
-                for _, who, scores in wording.predictors(block)
+                for part, who, scores in wording.predictors(block)
             ],
         )
         lines.append("")
         for key, told in block["compare"].items():
             words = f"{told['verdict'].capitalize()} {wording.against(key, told)}: {wording.difference(told, block)}"
             lines.append(f"- {_escaped(words)}")
+        lines += [f"- {_escaped(line)}" for line in wording.about_weights(block)]
     if document["skipped"]:
         lines += ["", f"Skipped recordings: {len(document['skipped']):,}", ""]
         counted = [[reason, f"{count:,}"] for reason, count in wording.reasons(document["skipped"])]

@@ -230,8 +230,8 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskO
     """One task's answers of all folds in the cohort's order; all folds have the same classes."""
     each = [(rows, TaskPredictions.of(found[target.task.name])) for rows, found in parts]
 
-    def filled(pick: Callable[[TaskPredictions], np.ndarray | None]) -> np.ndarray:
-        out = np.empty(target.y.shape)
+    def filled(pick: Callable[[TaskPredictions], np.ndarray | None], *shape: int) -> np.ndarray:
+        out = np.empty(shape or target.y.shape)
         for rows, prediction in each:
             out[rows] = pick(prediction)
         return out
@@ -250,6 +250,7 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskO
         filled(lambda p: p.high) if interval else None,
         filled(lambda p: p.thresholds) if thresholds else None,
         weights,
+        {expert: filled(lambda p, e=expert: p.shares[e], len(target.y)) for expert in first.shares},  # type: ignore[misc]
     )
 
 

@@ -38,6 +38,7 @@ class TaskPredictions:
         thresholds: `[output]` or, as from several folds, `[n, output]`: the ensemble's decision thresholds; 0.5 when
             None. Everyone else is decided at 0.5.
         weights: expert -> its mean weight in the ensemble.
+        shares: expert -> its weight for each recording, `[n]`.
     """
 
     ensemble: np.ndarray
@@ -47,6 +48,7 @@ class TaskPredictions:
     high: np.ndarray | None = None
     thresholds: np.ndarray | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, output: TaskOutput) -> TaskPredictions:
@@ -54,7 +56,7 @@ class TaskPredictions:
         low, high = (None if end is None else end[:, None] for end in (output.low, output.high))
         there = _answered(output.value)
         weights = {name: float(share[there].mean()) if there.any() else 0.0 for name, share in output.weights.items()}
-        return cls(output.value, output.alone, output.baselines, low, high, output.thresholds, weights)
+        return cls(output.value, output.alone, output.baselines, low, high, output.thresholds, weights, output.weights)
 
     def named(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Everyone who predicts: (block, name, predictions)."""
@@ -72,6 +74,7 @@ class TaskPredictions:
             ensemble=self.ensemble[rows],
             experts={name: output[rows] for name, output in self.experts.items()},
             baselines={name: output[rows] for name, output in self.baselines.items()},
+            shares={name: share[rows] for name, share in self.shares.items()},
             low=None if self.low is None else self.low[rows],
             high=None if self.high is None else self.high[rows],
             thresholds=None if self.thresholds is None else np.broadcast_to(self.thresholds, shape)[rows],
@@ -132,6 +135,7 @@ def score(
             if (answers := int(_answered(output).sum())) < data.size["n"]:
                 block[part][name]["n"] = answers
     block["weights"] = {name: _number(weight) for name, weight in predictions.weights.items()}
+    block["weights_spread"] = {name: _spread(share) for name, share in data.predictions.shares.items()}
     block["compare"] = _compare(task.metric, found, data.predictions)
     if groups:
         block["subgroups"] = {
@@ -264,6 +268,12 @@ def estimate_values(estimate: Estimate) -> dict[str, float | None]:
 def _number(value: float) -> float | None:
     """Six significant digits, None for what is not a number."""
     return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def _spread(share: np.ndarray) -> dict[str, float | None]:
+    """How an expert's weight differs between recordings: the 5 % and the 95 % point."""
+    low, high = np.quantile(share, [0.05, 0.95])
+    return {"low": _number(float(low)), "high": _number(float(high))}
 
 
 def _class_counts(task: Task, y: np.ndarray) -> dict[str, int]:

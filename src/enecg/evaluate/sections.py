@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from enecg.evaluate import charts, wording
 from enecg.evaluate.figures import TaskFigures
 from enecg.evaluate.markup import Html, html, join
 from enecg.evaluate.paper import draw
+from enecg.evaluate.tables import cell, column, small_tables, table
 from enecg.evaluate.wording import METRIC_NAMES, Block
 from enecg.recording import Recording
 
@@ -32,28 +33,6 @@ class Example:
     def of(cls, recording: Recording, prediction: Mapping[str, Any]) -> Example:
         """Draw the recording on ECG paper."""
         return cls(prediction, draw(recording, title=str(prediction["record"])))
-
-
-def table(caption: str, head: Sequence[Html], body: Iterable[Html]) -> Html:
-    """A table with a caption that scrolls sideways where it is too wide; `body` holds rows or row groups."""
-    return html(
-        '<div class="scroll" tabindex="0" role="group" aria-label="{caption}"><table><caption>{caption}</caption>'
-        "<thead><tr>{head}</tr></thead>{body}</table></div>",
-        caption=caption, head=join(head), body=join(body),
-    )  # fmt: skip
-
-
-def column(words: str, style: str = "") -> Html:
-    """A column's header."""
-    return html('<th scope="col" class="{style}">{words}</th>', style=style, words=words)
-
-
-def cell(entry: Mapping[str, float | None], digits: int, style: str = "n") -> Html:
-    """A value with its interval below it."""
-    return html(
-        '<td class="{style}">{value}<small>{span}</small></td>',
-        style=style, value=wording.number(entry["value"], digits), span=wording.span(entry, digits),
-    )  # fmt: skip
 
 
 def verdict(words: str) -> Html:
@@ -77,13 +56,21 @@ def task_section(index: int, name: str, block: Block, figures: TaskFigures | Non
     return html(
         '<section class="task" id="{anchor}" aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{name}</h2>'
         "<p>{kind}{unit}: {n:,} recordings of {subjects:,} subjects with a label{silent}{classes}</p>"
-        '<ul class="verdicts">{verdicts}</ul>{table}<div class="charts">{charts}</div>{more}</section>',
+        '<ul class="verdicts">{verdicts}</ul>{unused}{table}<div class="charts">{charts}</div>{more}</section>',
         anchor=anchor(index), name=name, kind=block["kind"].capitalize(), unit=unit, n=block["n"],
         subjects=block["n_subjects"], silent=silent, classes=classes, table=_predictors(name, block),
         charts=join(drawings),
         verdicts=join(_verdict(key, comparison, block) for key, comparison in block["compare"].items()),
-        more=_small_tables(block),
+        unused=_unused(block), more=small_tables(block),
     )  # fmt: skip
+
+
+def _unused(block: Block) -> Html:
+    names = block.get("never_used", [])
+    if not names:
+        return html("")
+    words = f"Never used here: {', '.join(names)}. Without {'it' if len(names) == 1 else 'them'} nothing would change."
+    return html('<p class="warning">{words}</p>', words=words)
 
 
 def _verdict(key: str, comparison: Mapping[str, Any], block: Block) -> Html:
@@ -106,7 +93,8 @@ def _predictors(name: str, block: Block) -> Html:
         )
         row = html(
             '<tr class="{part}"><th scope="row">{who}{tags}</th>{cells}</tr>',
-            part=part, who=who.capitalize() if part == "ensemble" else who, tags=tags, cells=cells,
+            part=part, who="Ensemble" if part == "ensemble" else wording.name_of(part, who),
+            tags=tags, cells=cells,
         )  # fmt: skip
         groups.setdefault(part, []).append(row)
     body = []
@@ -135,13 +123,14 @@ def _forest(name: str, block: Block) -> Html:
     unit = wording.unit_of(metric, block)
     rows = []
     for part, who, scores in wording.predictors(block):
-        entry = scores[metric]
+        entry, shown = scores[metric], wording.name_of(part, who)
         value, low, high = (math.nan if entry[key] is None else float(entry[key]) for key in ("value", "low", "high"))
-        rows.append(charts.Row(who, part, value, low, high, wording.with_span(entry, wording.decimals(metric, scores))))
-    words = METRIC_NAMES[metric] + (f" ({unit})" if unit else "")
-    label = f"{name}: {words} of each predictor: " + ", ".join(f"{row.name} {row.text}" for row in rows)
+        words = wording.with_span(entry, wording.decimals(metric, scores))
+        rows.append(charts.Row(shown, part, value, low, high, words))
+    title = METRIC_NAMES[metric] + (f" ({unit})" if unit else "")
+    label = f"{name}: {title} of each predictor: " + ", ".join(f"{row.name} {row.text}" for row in rows)
     note = f"{METRIC_NAMES[metric]} with 95 % intervals; dashed: the ensemble"
-    return _figure("Ensemble, experts and baselines", note, charts.forest(rows, words, label))
+    return _figure("Ensemble, experts and baselines", note, charts.forest(rows, title, label))
 
 
 def _weights(name: str, block: Block) -> list[Html]:
@@ -149,8 +138,10 @@ def _weights(name: str, block: Block) -> list[Html]:
     if not shares:
         return []
     shares = dict(sorted(shares.items(), key=lambda item: -item[1]))
+    ends = {who: (spread["low"], spread["high"]) for who, spread in block.get("weights_spread", {}).items()}
     label = f"{name}: mean weight of each expert: " + ", ".join(f"{who} {share:.1%}" for who, share in shares.items())
-    return [_figure("Whom the ensemble trusts", "mean weight per expert", charts.bars(shares, label))]
+    note = "mean weight per expert; brackets: 5 % to 95 % of the recordings"
+    return [_figure("Whom the ensemble trusts", note, charts.bars(shares, label, ends))]
 
 
 def _curves(name: str, block: Block, figures: TaskFigures | None) -> list[Html]:
@@ -194,29 +185,6 @@ def _roc(name: str, block: Block, figures: TaskFigures) -> Html:
     legend = {who: f"{who} {wording.number(aurocs[who]['auroc']['value'], 3)}" for who in order}
     label = f"{name}: ROC curves with AUROC: " + ", ".join(legend.values())
     return _figure("ROC", note, charts.roc({who: figures.roc[who] for who in order}, legend, label))
-
-
-def _small_tables(block: Block) -> Html:
-    metric = block["metric"]
-    tables = []
-    if per_class := block["ensemble"].get("per_class"):
-        rows = [_counted(who, entry, "auroc") for who, entry in per_class.items()]
-        head = [column("Class"), column("n", "n"), column("AUROC", "n")]
-        tables.append(table("Ensemble by class", head, [html("<tbody>{rows}</tbody>", rows=join(rows))]))
-    for grouping, groups in block.get("subgroups", {}).items():
-        if all(entry[metric]["value"] is None for entry in groups.values()):
-            continue  # such as sex by sex
-        rows = [_counted(who, entry, metric) for who, entry in groups.items()]
-        head = [column(grouping.capitalize()), column("n", "n"), column(METRIC_NAMES[metric], "n")]
-        tables.append(table(f"Ensemble by {grouping}", head, [html("<tbody>{rows}</tbody>", rows=join(rows))]))
-    return html('<div class="tables">{tables}</div>', tables=join(tables))
-
-
-def _counted(who: str, scores: wording.Scores, metric: str) -> Html:
-    return html(
-        '<tr><th scope="row">{who}</th><td class="n">{n:,}</td>{cell}</tr>',
-        who=who, n=scores["n"], cell=cell(scores[metric], wording.decimals(metric, scores)),
-    )  # fmt: skip
 
 
 def recording_section(index: int, example: Example) -> Html:

@@ -10,7 +10,8 @@ from enecg import NOTICE
 from enecg.evaluate import wording
 from enecg.evaluate.markup import Html, html, join
 from enecg.evaluate.report import facts, leakage_words, masthead, page, rows_of_markdown, skipped_section
-from enecg.evaluate.sections import anchor, cell, column, table, verdict
+from enecg.evaluate.sections import anchor, verdict
+from enecg.evaluate.tables import cell, column, table
 from enecg.evaluate.wording import METRIC_NAMES
 
 COSTS: Final = {

@@ -38,13 +38,28 @@ GLOSSARY: Final = {
     "F1, precision, recall": "Mean over the classes, of the decisions. A decision is the most probable class, or a "
     "probability at or above the threshold (0.5 unless one was fitted).",
     "Accuracy": "Share of recordings decided right; where several classes may apply, all of them.",
+    "Weights": "Each expert's share in an answer, over recordings: the mean, and from the 5 % to the 95 % point.",
+    "Removal": "How the main metric changes when the ensemble does without an expert, on the same resamples.",
     "Brier, ECE": "Mean squared error of the probabilities, and expected calibration error: the mean distance between "
     "said and observed frequency over 15 bins of equal width. Lower is better.",
 }
 UNKNOWN: Final = {"value": None, "low": None, "high": None}
 BLOCKS: Final = {"ensemble": "Ensemble", "experts": "Experts, each alone", "baselines": "Baselines"}
 _UNITLESS: Final = frozenset(METRIC_NAMES) - {"mae", "mse", "rmse"}
-_RIVALS: Final = {"mean": "the uniform mean", "concat": "one head on all embeddings"}
+_RIVALS: Final = {
+    "mean": "the uniform mean",
+    "concat": "one head on all embeddings",
+    "best_on_validation": "the expert that was best in training",
+    "random": "an untrained encoder",
+    "static": "its weights without the gate",
+}
+_NAMES: Final = {
+    "mean": "uniform mean",
+    "concat": "concatenation",
+    "best_on_validation": "best in training",
+    "random": "untrained encoder",
+    "static": "without the gate",
+}
 
 
 def decimals(metric: str, scores: Scores | None) -> int:
@@ -91,6 +106,55 @@ def predictors(block: Block) -> Iterator[tuple[str, str, Scores]]:
     for part in ("experts", "baselines"):
         for name, scores in block[part].items():
             yield part, name, scores
+
+
+def name_of(part: str, who: str) -> str:
+    """What a predictor is called in tables and charts; an expert goes by its own name."""
+    return _NAMES.get(who, who) if part == "baselines" else who
+
+
+def headline(tasks: Mapping[str, Block]) -> list[str]:
+    """The comparisons of all tasks, a sentence for each kind of rival."""
+    lines = []
+    for key in ("best_expert", "mean", "stacking", "concat"):
+        found = {name: block["compare"][key]["verdict"] for name, block in tasks.items() if key in block["compare"]}
+        if found:
+            whom = "its best expert" if key == "best_expert" else _RIVALS.get(key, key)
+            lines.append(f"Against {whom}, the ensemble is {_counted(found)}.")
+    return lines
+
+
+def _counted(found: Mapping[str, str]) -> str:
+    """`better on 2 of 5 tasks (age, sex), worse on none`."""
+    if not {"better", "worse"} & set(found.values()):
+        return f"neither shown to be better nor worse on any of {len(found)} tasks"
+    told = []
+    for verdict in ("better", "worse"):
+        names = [name for name, said in found.items() if said == verdict]
+        some = f"{verdict} on {len(names)} of {len(found)} tasks ({', '.join(names)})"
+        told.append(some if names else f"{verdict} on none")
+    return ", ".join(told)
+
+
+def about_weights(block: Block) -> list[str]:
+    """Lines on whom the ensemble trusts, and what it would lose: mean weights, experts never used, removal."""
+    spreads, metric = block.get("weights_spread", {}), block["metric"]
+    digits = decimals(metric, block["ensemble"])
+    known = {who: share for who, share in block["weights"].items() if share is not None}
+    told = [
+        with_span({"value": share, "low": None, "high": None, **spreads.get(who, {})}, 2)
+        for who, share in known.items()
+    ]
+    lines = ["Mean weight (5 % to 95 % of the recordings): " + ", ".join(map(" ".join, zip(known, told, strict=True)))]
+    if block.get("never_used"):
+        lines.append(f"Never used: {', '.join(block['never_used'])}")
+    for who, change in block.get("removal", {}).items():
+        words = with_span(change[metric], digits, unit_of(metric, block), sign=True)
+        lines.append(f"Without {who}: {METRIC_NAMES[metric]} {words}")
+    for when, scores in block.get("calibration", {}).items():
+        shown = ", ".join(f"{METRIC_NAMES[name]} {with_span(entry, 3)}" for name, entry in scores.items())
+        lines.append(f"Probabilities {when} calibration: {shown}")
+    return lines
 
 
 def metrics_of(block: Block) -> list[str]:
