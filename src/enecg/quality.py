@@ -122,14 +122,19 @@ def _extent(recording: Recording, live: set[str]) -> list[Finding]:
 def _clipping(live: Leads, rate: float) -> list[Finding]:
     """Plateaus at a lead's highest or lowest value: the amplifier's or the file's rail."""
     shortest = max(3, round(CLIP_SECONDS * rate))
-    clipped = tuple(name for name, lead in live.items() if max(_plateaus(lead, lead.max(), shortest),
-                    _plateaus(lead, lead.min(), shortest)) >= CLIP_PLACES)  # fmt: skip
+    clipped = tuple(
+        name
+        for name, lead in live.items()
+        if any(_plateaus(lead == value, shortest) >= CLIP_PLACES for value in (lead.max(), lead.min()))
+    )
     return [Finding("clipped", f"peaks are cut off in {', '.join(clipped)}", clipped)] if clipped else []
 
 
-def _plateaus(lead: np.ndarray, value: float, shortest: int) -> int:
-    at = np.concatenate([[0], lead == value, [0]]).astype(np.int8)
-    edges = np.flatnonzero(np.diff(at))
+def _plateaus(at: np.ndarray, shortest: int) -> int:
+    """Stretches of at least `shortest` samples that are True."""
+    if np.count_nonzero(at) < shortest:  # so it is in most recordings
+        return 0
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], at, [0]]).astype(np.int8)))
     return int((edges[1::2] - edges[::2] >= shortest).sum())
 
 
@@ -162,8 +167,10 @@ def _disturbance(live: Leads, rate: float) -> list[Finding]:
 
 def _amplitude(live: Leads) -> list[Finding]:
     """Ranges in mV that no heart gives: the unit is wrong, or the lead shows something else."""
-    names, height = tuple(live), _heights(np.stack(list(live.values())))
-    findings = []
+    names, signal = tuple(live), np.stack(list(live.values()))
+    if np.ptp(signal, axis=1).max() <= HIGHEST and _heights(signal[:1])[0] >= LOWEST:
+        return []  # the whole range is no smaller than the height, and one lead is enough
+    height, findings = _heights(signal), []
     if (height > HIGHEST).any():
         leads = _where(names, height > HIGHEST)
         told = f"{', '.join(leads)} range over {height.max():.4g} mV; is the unit right?"

@@ -57,6 +57,16 @@ def bandpass(signal: np.ndarray, rate: float, low: float, high: float, order: in
     return np.asarray(sosfiltfilt(sos, signal, axis=-1, padlen=pad), dtype=np.float32)
 
 
+@lru_cache(maxsize=64)
+def _low_pass(up: int, down: int) -> np.ndarray:
+    """The filter that `resample_poly` designs at every call: as `firwin` with a Kaiser window of 5, float32."""
+    from scipy.signal import firwin
+
+    slower = max(up, down)
+    taps: np.ndarray = firwin(20 * slower + 1, 1 / slower, window=("kaiser", 5.0)).astype(np.float32)
+    return taps
+
+
 def fir_bandpass(signal: np.ndarray, rate: float, low: float, high: float, seconds: float = 0.3) -> np.ndarray:
     """Zero-phase band-pass of `seconds` of Hamming-weighted taps, forwards and backwards, along the last axis.
 
@@ -127,7 +137,8 @@ def resample(signal: np.ndarray, rate: float, new_rate: float, method: Resampler
         from scipy.signal import resample_poly
 
         ratio = Fraction(new_rate / rate).limit_denominator(1000)
-        out = resample_poly(signal, ratio.numerator, ratio.denominator, axis=-1)[..., :count]
+        up, down = ratio.numerator, ratio.denominator
+        out = resample_poly(signal.astype(np.float32), up, down, axis=-1, window=_low_pass(up, down))[..., :count]
         short = count - out.shape[-1]  # of minutes at a rate such as 333.33 Hz, whose ratio is approximate
         out = np.pad(out, [(0, 0)] * (out.ndim - 1) + [(0, short)], mode="edge") if short else out
     return np.asarray(out, dtype=np.float32)

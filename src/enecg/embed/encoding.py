@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Generic, TypeVar
@@ -38,7 +39,7 @@ def encode(
     Args:
         jobs: recordings, taken as they are needed.
         batch: windows that an expert sees at a time.
-        threads: batches that are encoded at a time. The result does not depend on it.
+        threads: batches that are encoded at a time; with 0 this thread encodes. The result does not depend on it.
         fill: repeat a window in the last batch until it is full. Some kernels round differently for another number
             of windows (by about 1e-6); in full batches a recording's embedding does not depend on what else is
             encoded, bit for bit.
@@ -47,19 +48,30 @@ def encode(
         The job's tag, the expert and its embedding, float32 `[dim]`; in the order of jobs for each expert.
     """
     begun: dict[tuple[str, ...], list[np.ndarray]] = {}
-    with one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="enecg-encoder") as pool:
-        try:
-            run = partial(_run, size=batch if fill else 0)
-            for group, results in in_order(pool, run, _joined(jobs, batch), threads + 1):
-                for expert, embedded in zip(group.experts, results, strict=True):
-                    parts = begun.setdefault((expert.card.name, *group.name), [])
-                    for piece, windows in zip(group.pieces, embedded, strict=True):
-                        parts.append(windows)
-                        if piece.last:
-                            yield piece.tag, expert, expert.pool(np.concatenate(parts))
-                            parts.clear()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    run = partial(_run, size=batch if fill else 0)
+    with one_torch_thread(), closing(_each(run, _joined(jobs, batch), threads)) as encoded:
+        for group, results in encoded:
+            for expert, embedded in zip(group.experts, results, strict=True):
+                parts = begun.setdefault((expert.card.name, *group.name), [])
+                for piece, windows in zip(group.pieces, embedded, strict=True):
+                    parts.append(windows)
+                    if piece.last:
+                        yield piece.tag, expert, expert.pool(np.concatenate(parts))
+                        parts.clear()
+
+
+def _each(
+    run: Callable[[_Group[T]], list[list[np.ndarray]]], groups: Iterable[_Group[T]], threads: int
+) -> Generator[tuple[_Group[T], list[list[np.ndarray]]]]:
+    """`(group, run(group))` in order; what was not begun is given up when the generator is closed."""
+    if threads == 0:
+        yield from ((group, run(group)) for group in groups)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="enecg-encoder")
+    try:
+        yield from in_order(pool, run, groups, threads + 1)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

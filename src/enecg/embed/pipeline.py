@@ -84,7 +84,7 @@ def embed_recordings(
             prepared = prepare_all(recording, specs)
             yield Job(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
 
-    for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 1, fill=False):
+    for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 0, fill=False):
         found[expert.card.name][row] = embedding
     return found
 
