@@ -1,0 +1,149 @@
+"""What the benchmarks share: options, the machine, timing side by side, recordings, peak memory.
+
+Each benchmark is a script: `python benchmarks/NAME.py [--quick] [--json FILE]`. What is compared is measured in one
+run, by turns, because other load on a machine comes and goes; `ratios` are of medians. `--quick` is smaller, for trying
+a script out: its ratios say little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+from enecg.cohort.manifest import Cohort
+from enecg.cohort.simulated import make_cohort
+from enecg.embed.parallel import cpus
+from enecg.experts import generate, registry
+from enecg.experts.base import Expert
+from enecg.experts.published import PublishedExpert, find
+
+TASKS: Final = "rr_interval,age,sex,potassium,arrhythmia"
+Measured = tuple[dict[str, float], dict[str, Any]]  # ratios and figures
+
+
+def run(name: str, measure: Callable[[bool, Path], Measured]) -> None:
+    """Parse the options, measure in a temporary folder, and write `{"name", "ratios", "figures", "machine"}`."""
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller, to try it out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="enecg-benchmark-") as folder:
+        ratios, figures = measure(options.quick, Path(folder))
+    ratios = {key: round(value, 4) for key, value in ratios.items()}
+    document = {"name": name, "ratios": ratios, "figures": {"quick": options.quick, **figures}, "machine": machine()}
+    text = json.dumps(document, indent=1, allow_nan=False)
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+def machine() -> dict[str, Any]:
+    """Processor, memory, load and versions."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return {
+        "processor": model or platform.processor(),
+        "processors": cpus(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "load_after": round(os.getloadavg()[0], 2),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "omp_num_threads": os.environ.get("OMP_NUM_THREADS", ""),
+        "versions": {name: version(name) for name in ("enecg", "numpy", "scipy", "torch", "pandas", "pyarrow", "wfdb")},
+    }
+
+
+def side_by_side(calls: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, list[float]]:
+    """Wall time in seconds of each call, by turns: `repeats` of each, in an order that turns round every time."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeats):
+        for name in list(calls)[:: 1 if turn % 2 == 0 else -1]:
+            start = time.perf_counter()
+            calls[name]()
+            taken[name].append(time.perf_counter() - start)
+    return taken
+
+
+def median(seconds: list[float]) -> float:
+    """Of several times."""
+    return statistics.median(seconds)
+
+
+def told(taken: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Times for the figures: median, lowest and highest."""
+    return {
+        name: {"n": len(each), "median_s": round(median(each), 5), "low_s": round(min(each), 5),
+               "high_s": round(max(each), 5)}
+        for name, each in taken.items()
+    }  # fmt: skip
+
+
+def simulated(folder: Path, recordings: int, seed: int = 0) -> Cohort:
+    """The first recordings of a generated cohort (12 leads, 10 s, 500 Hz) with labels of the five tasks."""
+    return Cohort.load(make_cohort(folder, recordings, seed)).take(range(recordings))
+
+
+def data_folder() -> Path | None:
+    """The folder of real recordings, where there is one: `ENECG_DATA`, or beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("ENECG_DATA", beside))
+    return folder if (folder / "manifest.csv").is_file() else None
+
+
+def real(recordings: int) -> Cohort | None:
+    """Real recordings of 10 s at 500 Hz in mV, where they are at hand."""
+    folder = data_folder()
+    if folder is None:
+        return None
+    cohort = Cohort.load(folder / "manifest.csv", "fs == 500 and n_samples == 5000 and units == 'mV'")
+    return cohort.take(range(min(recordings, len(cohort))))
+
+
+def offline() -> list[Expert]:
+    """The experts that need no download."""
+    return [registry.create(name) for name in registry.resolve("offline")]
+
+
+def network(name: str, folder: Path) -> PublishedExpert:
+    """A published network with generated weights of its true layout: what it costs does not depend on their values."""
+    published = find(name)
+    assert published is not None
+    generate.write(published, folder / name)
+    unknown = replace(published.card, weights=replace(published.card.weights, sha256=None, bytes=None))
+    return PublishedExpert(replace(published, card=unknown), folder / name, cache=folder / name)
+
+
+def apart(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """`call(*arguments)` in a fresh process; `peak_mb` is added to what it returns.
+
+    That is the highest resident memory of the process and of the largest of those that it started, summed.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(_measured, call, *arguments).result()
+
+
+def here(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """As `apart`, in this process: its peak is that of all that has run here."""
+    return _measured(call, *arguments)
+
+
+def _measured(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    found = call(*arguments)
+    sizes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return {**found, "peak_mb": round(sum(sizes) / 1024, 1)}
