@@ -39,10 +39,10 @@ def test_answers_new_recordings_better_than_chance(ensemble: Ensemble) -> None:
         ) -> float:
             return float(evaluate(t.task.kind, t.y[k], p[k], w)[m][0])
 
-        ours, constant = value(answer.value), value(answer.baselines["constant"])
+        ours, constant = value(answer.value), value(answer.rivals.baselines["constant"])
         assert ours < 0.8 * constant if metric == "mae" else ours > 0.75
-        assert set(answer.alone) == {"measures", "shapes", "noise"}
-        assert set(answer.baselines) == {"constant", "mean", "stacking", "concat"}
+        assert set(answer.rivals.alone) == {"measures", "shapes", "noise"}
+        assert set(answer.rivals.baselines) == {"constant", "mean", "best_on_validation", "stacking", "concat"}
         assert np.allclose(sum(answer.weights.values()), 1)
 
 
@@ -75,8 +75,8 @@ def test_saved_and_loaded_it_says_the_same_bit_for_bit(ensemble: Ensemble, tmp_p
     for name in one:
         assert (one[name].value == other[name].value).all()
         assert one[name].decisions() == other[name].decisions()
-        for base in one[name].baselines:
-            assert (one[name].baselines[base] == other[name].baselines[base]).all()
+        for base in one[name].rivals.baselines:
+            assert (one[name].rivals.baselines[base] == other[name].rivals.baselines[base]).all()
     assert loaded.tasks == ensemble.tasks
     assert not list((tmp_path / "b").rglob("*.pkl"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from enecg.ensemble.combine import Combiner
-from enecg.ensemble.gate import Gate, fit_gate
+from enecg.ensemble.gate import Gate, best_gate, fit_gate
 from enecg.tasks import Target, Task
 
 
@@ -49,3 +49,25 @@ def test_restores_bit_for_bit() -> None:
     gate, *_ = _fit(informative=True)
     view = _problem(True, seed=2)[2]
     assert (Gate.restore(gate.state()).residual(view) == gate.residual(view)).all()
+
+
+def test_the_view_that_tells_is_chosen_and_unknown_ones_are_passed_over() -> None:
+    scores, target, view, subjects = _problem(informative=True)
+    noise = np.random.default_rng(3).normal(size=view.shape).astype(np.float32)
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "non-negative")
+    embeddings = {"dull": noise, "telling": view}
+    found = best_gate(combiner, scores, target, embeddings, ["absent", "dull", "outputs", "telling"], subjects)
+    assert found is not None
+    name, _, verdict = found
+    assert name == "telling"
+    assert verdict.helps
+    assert best_gate(combiner, scores, target, embeddings, ["absent"], subjects) is None
+
+
+def test_several_tries_ask_for_more() -> None:
+    scores, target, view, subjects = _problem(informative=True)
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "non-negative")
+    _, one = fit_gate(combiner, scores, target, view, subjects)
+    _, many = fit_gate(combiner, scores, target, view, subjects, tries=4)
+    assert many.change == one.change
+    assert many.high - many.low > 1.2 * (one.high - one.low)

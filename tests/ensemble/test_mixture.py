@@ -21,7 +21,7 @@ from enecg.tasks import Target
 
 VIEW = ExpertInfo("lead-ii", "d" * 64, 50, view=True)
 TUNED = Mixture(rate=3e-3, epochs=30, patience=8, batch=32, hidden=64)
-RECIPE = Recipe("small", landmarks=32, gate=False, closed_form=True, mixture=TUNED, views=("lead-ii",))
+RECIPE = Recipe("small", landmarks=32, gates=(), closed_form=True, mixture=TUNED, views=("lead-ii",))
 
 
 def _data(n: int = 300, seed: int = 0) -> tuple[dict[str, np.ndarray], list[Target], np.ndarray]:
@@ -96,7 +96,8 @@ def test_it_learns_what_one_expert_alone_knows(ensemble: Ensemble) -> None:
     by_name = {target.task.name: target for target in targets}
     age = by_name["age"].y
     error, constant = (
-        metric_value("regression", "mae", age, out) for out in (found["age"].value, found["age"].baselines["constant"])
+        metric_value("regression", "mae", age, out)
+        for out in (found["age"].value, found["age"].rivals.baselines["constant"])
     )
     assert error < 0.8 * constant
     assert metric_value("binary", "auroc", by_name["sex"].y, found["sex"].value) > 0.7
@@ -125,14 +126,14 @@ def test_a_fit_is_the_same_again_and_another_with_another_seed() -> None:
 def test_baselines_come_from_heads_of_their_own(ensemble: Ensemble) -> None:
     embeddings, _, _ = _data(40, seed=1)
     found = ensemble.predict(embeddings, compare=True)["age"]
-    assert set(found.alone) == {info.name for info in INFOS}
-    assert {"constant", "mean", "stacking", "concat"} <= set(found.baselines)
+    assert set(found.rivals.alone) == {info.name for info in INFOS}
+    assert {"constant", "mean", "stacking", "concat"} <= set(found.rivals.baselines)
     light = fit_by_recipe(
         {info.name: _data()[0][info.name] for info in INFOS}, *_data()[1:], INFOS, recipe=replace(RECIPE, mixture=None)
     )
     expected = light.predict(embeddings, compare=True)["age"]
-    np.testing.assert_array_equal(found.baselines["stacking"], expected.baselines["stacking"])
-    np.testing.assert_array_equal(found.alone["shapes"], expected.alone["shapes"])
+    np.testing.assert_array_equal(found.rivals.baselines["stacking"], expected.rivals.baselines["stacking"])
+    np.testing.assert_array_equal(found.rivals.alone["shapes"], expected.rivals.alone["shapes"])
 
 
 def test_a_silent_expert_has_no_weight_and_spoils_nothing(ensemble: Ensemble) -> None:
@@ -162,6 +163,6 @@ def test_a_saved_mixture_answers_bit_for_bit(ensemble: Ensemble, tmp_path: Path)
     assert again.trained == ensemble.trained
     for name, output in again.predict(embeddings, compare=True).items():
         np.testing.assert_array_equal(output.value, expected[name].value)
-        np.testing.assert_array_equal(output.baselines["concat"], expected[name].baselines["concat"])
+        np.testing.assert_array_equal(output.rivals.baselines["concat"], expected[name].rivals.baselines["concat"])
         for expert, weights in output.weights.items():
             np.testing.assert_array_equal(weights, expected[name].weights[expert])

@@ -24,7 +24,7 @@ from generated import HELD_OUT, TASKS, TRAINING, Trained
 
 CLASSES = {"auroc", "auprc", "accuracy", "f1_macro", "precision_macro", "recall_macro", "brier", "ece"}
 NUMBERS = {"mae", "rmse", "r2"}
-BASELINES = {"constant", "mean", "stacking", "concat"}
+BASELINES = {"constant", "mean", "best_on_validation", "stacking", "concat", "random"}
 UNITS = {"rr_interval": "ms", "age": "years"}
 
 
@@ -79,7 +79,7 @@ def _check_block(block: dict[str, Any], experts: set[str]) -> None:
         assert 0 <= spread["low"] <= spread["high"] <= 1
         if spread["low"] == spread["high"]:
             assert block["weights"][name] == pytest.approx(spread["low"], abs=0.05)
-    assert block["compare"].keys() == {"best_expert", "mean", "stacking", "concat"}
+    assert block["compare"].keys() == {"best_expert", *BASELINES - {"constant"}}
     for name, compared in block["compare"].items():
         assert compared.keys() == {"name", "metric", "difference", "verdict"}
         assert compared["name"] in (experts if name == "best_expert" else {name})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from enecg.ensemble.model import TaskOutput
+from enecg.ensemble.rivals import Answers
 from enecg.errors import InputError
 from enecg.evaluate.score import SMALLEST_GROUP, TaskPredictions, age_bands, result_document, score
 from enecg.metrics import METRICS, metric_value
@@ -184,7 +185,7 @@ def test_recordings_without_an_answer_are_counted() -> None:
 def test_predictions_of_an_ensembles_answers() -> None:
     value, share = np.arange(4.0)[:, None], np.array([0.5, 0.7, 0.9, 0.9])
     output = TaskOutput(BUILT_IN["age"], value, {"a": share, "b": 1 - share}, value[:, 0] - 1, value[:, 0] + 2)
-    output.alone, output.baselines = {"a": value + 1}, {"mean": value}
+    output.rivals = Answers({"a": value + 1}, {"mean": value})
     given = TaskPredictions.of(output)
     assert given.weights == pytest.approx({"a": 0.75, "b": 0.25})
     assert given.low is not None and given.high is not None

@@ -14,11 +14,11 @@ from hypothesis import given
 
 from enecg.cohort.manifest import Cohort
 from enecg.cohort.simulated import make_cohort
+from enecg.ensemble.heads.network import one_cycle
 from enecg.errors import InputError
 from enecg.experts import registry
 from enecg.experts.inputs import prepare
 from enecg.experts.tiny import INPUT, WEIGHTS_FILE, TinyExpert
-from enecg.pretrain import run as running
 from enecg.pretrain import signals as gathering
 from enecg.pretrain import tiny as pretraining
 from enecg.pretrain.run import Recipe, Run, TwoViews, objective, views
@@ -173,7 +173,7 @@ def test_a_view_is_a_crop_with_parts_hidden(length: list[int], hide_time: float,
 
 
 def test_the_learning_rate_rises_and_falls_to_zero() -> None:
-    rates = [running.schedule(step / 100) for step in range(101)]
+    rates = [one_cycle(step / 100, warm=0.15) for step in range(101)]
     assert rates[0] == 0
     assert max(rates) == pytest.approx(rates[15]) == pytest.approx(1)
     assert rates[100] == pytest.approx(0)

@@ -52,15 +52,15 @@ def gather(
     report = embed(cohort, experts, store, progress=progress, workers=workers)
     found = {expert.card.name: store.load(expert, cohort) for expert in experts}
     seen = np.zeros(len(cohort), bool)
-    for _, rows in found.values():
-        seen[rows] = True
+    for expert in experts:
+        if not expert.view:  # a view sees whatever can be read
+            seen[found[expert.card.name][1]] = True
     if not seen.any():
         first = report.skipped[0]
         raise InputError(
             f"{cohort.name}: none of {len(cohort)} recordings can be used; first: {first.record}: {first.reason}"
         )
-    place = np.cumsum(seen) - 1
-    embeddings = {name: _placed(matrix, place[rows], int(seen.sum())) for name, (matrix, rows) in found.items()}
+    embeddings = {name: _placed(matrix, rows, seen) for name, (matrix, rows) in found.items()}
     kept = cohort.take(np.flatnonzero(seen))
     held = set(kept.records)
     return Gathered(
@@ -69,15 +69,6 @@ def gather(
         [each for each in report.skipped if each.record not in held],
         [each for each in report.skipped if each.record in held],
     )
-
-
-def _placed(matrix: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """The matrix with rows of NaN between, so that it has `count`."""
-    if len(rows) == count:
-        return matrix
-    placed = np.full((count, matrix.shape[1]), np.nan, np.float32)
-    placed[rows] = matrix
-    return placed
 
 
 def gather_first(
@@ -101,10 +92,22 @@ def gather_first(
             chosen[subject] = waiting[subject].pop(0)
         part = cohort.take(np.array([chosen[subject] for subject in asked]))
         report = embed(part, experts, store, progress=progress, workers=workers)
-        lost = {each.record: each for each in report.skipped if len(each.experts) == len(experts)}
+        looking = {expert.card.name for expert in experts if not expert.view}
+        lost = {each.record: each for each in report.skipped if looking <= set(each.experts)}
         failed = [subject for subject, record in zip(asked, part.records, strict=True) if record in lost]
         asked = [subject for subject in failed if waiting[subject]]
         again = {cohort.records[chosen[subject]] for subject in asked}
         skipped += [each for record, each in lost.items() if record in again]
     data = gather(cohort.take(np.array(sorted(chosen.values()))), experts, store, progress=progress, workers=workers)
     return replace(data, skipped=[*skipped, *data.skipped])
+
+
+def _placed(matrix: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The rows of the matrix that are of `seen` recordings, with rows of NaN between for those it has not."""
+    count = int(seen.sum())
+    if len(rows) == count and seen[rows].all():
+        return matrix
+    place, wanted = np.cumsum(seen) - 1, seen[rows]
+    placed = np.full((count, matrix.shape[1]), np.nan, np.float32)
+    placed[place[rows[wanted]]] = matrix[wanted]
+    return placed

@@ -95,7 +95,9 @@ def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[
     usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
     entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
     if usable:
-        outputs = ensemble.predict(embed_recordings([recordings[i] for i in usable], experts))
+        needed = set(ensemble.needed)
+        looking = [expert for expert in experts if expert.card.name in needed]
+        outputs = ensemble.predict(embed_recordings([recordings[i] for i in usable], looking))
         for row, i in enumerate(usable):
             entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
     return entries

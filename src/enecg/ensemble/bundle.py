@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 
 import enecg
-from enecg.ensemble.combine import Combiner, Platt
+from enecg.ensemble.calibrate import THRESHOLD_RULE, Calibrator
+from enecg.ensemble.combine import Combiner
 from enecg.ensemble.gate import Gate, Verdict
 from enecg.ensemble.heads.base import HeadState, restore_head
 from enecg.ensemble.heads.lora import CONFIG, Adapter
 from enecg.ensemble.mixture_gate import MixtureGate
 from enecg.ensemble.model import Ensemble, Predictor, TaskModel
 from enecg.ensemble.recipe import ExpertInfo
+from enecg.ensemble.rivals import Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
 
@@ -111,7 +113,6 @@ def _document(ensemble: Ensemble) -> tuple[dict[str, Any], HeadState]:
             {"name": p.name, "experts": p.experts, "tasks": p.tasks, "head": str(i)}
             for i, p in enumerate(ensemble.predictors)
         ],
-        "view": ensemble.view,
         "recipe": ensemble.recipe,
         "training": ensemble.training,
         "heads": states.meta,
@@ -129,49 +130,33 @@ def _ensemble(document: dict[str, Any], states: HeadState) -> Ensemble:
         Predictor(p["name"], tuple(p["experts"]), tuple(p["tasks"]), restore_head(states.part(p["head"])))
         for p in document["predictors"]
     ]
-    return Ensemble(experts, models, predictors, document["view"], document["recipe"], document["training"])
-
-
-def _combiner_to_json(combiner: Combiner) -> dict[str, Any]:
-    return {
-        "kind": combiner.kind,
-        "members": combiner.members,
-        "platt": [[p.slope.tolist(), p.offset.tolist()] for p in combiner.platt],
-        "weights": combiner.weights.tolist(),
-        "bias": combiner.bias.tolist(),
-    }
-
-
-def _combiner_from_json(data: dict[str, Any]) -> Combiner:
-    platt = [Platt(np.array(slope), np.array(offset)) for slope, offset in data["platt"]]
-    return Combiner(data["kind"], tuple(data["members"]), platt, np.array(data["weights"]), np.array(data["bias"]))
+    return Ensemble(experts, models, predictors, document["recipe"], document["training"])
 
 
 def _model_to_json(model: TaskModel) -> dict[str, Any]:
     return {
         "task": model.task.as_dict(),
-        "combiner": _combiner_to_json(model.combiner),
+        "combiner": model.combiner.as_dict(),
         "gate": model.gate is not None,
         "gate_verdict": asdict(model.verdict) if model.verdict else None,
-        "alone": {name: _combiner_to_json(combiner) for name, combiner in model.alone.items()},
-        "stacking": _combiner_to_json(model.stacking),
-        "concat": _combiner_to_json(model.concat),
-        "constant": model.constant.tolist(),
+        "gate_view": model.view,
+        "rivals": model.rivals.as_dict(),
+        "calibrator": None if model.calibrator is None else model.calibrator.as_dict(),
         "residuals": model.residuals,
         "thresholds": None if model.thresholds is None else model.thresholds.tolist(),
+        "threshold_rule": None if model.thresholds is None else THRESHOLD_RULE,
     }
 
 
 def _model_from_json(name: str, data: dict[str, Any], states: HeadState) -> TaskModel:
     return TaskModel(
         Task.from_dict(data["task"]),
-        _combiner_from_json(data["combiner"]),
+        Combiner.from_dict(data["combiner"]),
         _gate(states.part(f"gate.{name}")) if data["gate"] else None,
         Verdict(**data["gate_verdict"]) if data["gate_verdict"] else None,
-        {expert: _combiner_from_json(part) for expert, part in data["alone"].items()},
-        _combiner_from_json(data["stacking"]),
-        _combiner_from_json(data["concat"]),
-        np.array(data["constant"]),
+        data["gate_view"],
+        Rivals.from_dict(data["rivals"]),
+        None if data["calibrator"] is None else Calibrator.from_dict(data["calibrator"]),
         tuple(data["residuals"]) if data["residuals"] else None,
         None if data["thresholds"] is None else np.array(data["thresholds"]),
     )

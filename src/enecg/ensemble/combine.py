@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from enecg.tasks import Kind, Target
 
-# Pull of the class weights towards the uniform mean, in units of summed log-loss: a class with a handful of
-# positives keeps the mean, one with hundreds finds its own weights.
-PULL = 2.0
+# Pulls of the class weights, in units of summed log-loss: those that all outputs of a task share towards the uniform
+# mean, then each output's own towards the shared ones. A class with a handful of positives keeps what serves the task.
+SHARED_PULL = 10.0
+PULL = 50.0
 AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
 Rule = Literal["non-negative", "free"]
+
+
+def experts_of(member: str) -> dict[str, float]:
+    """The experts that a member `expert/head` or `expert+expert/head` reads, each with its part of the weight."""
+    names = member.split("/")[0].split("+")
+    return dict.fromkeys(names, 1 / len(names))
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -132,13 +139,29 @@ class Combiner:
         return np.asarray(np.where(np.isfinite(calibrated).any(0), z, np.nan))
 
     def shares(self) -> dict[str, float]:
-        """Expert name -> its static share, the mean over outputs; they sum to one."""
+        """Expert name -> its static share, the mean over outputs; they sum to one. A head on several is shared out."""
         each = self.weights.mean(1)
         out: dict[str, float] = {}
         for member, weight in zip(self.members, each, strict=True):
-            expert = member.split("/")[0]
-            out[expert] = out.get(expert, 0.0) + float(weight / max(each.sum(), 1e-12))
+            for expert, part in experts_of(member).items():
+                out[expert] = out.get(expert, 0.0) + float(part * weight / max(each.sum(), 1e-12))
         return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "kind": self.kind,
+            "members": self.members,
+            "platt": [[p.slope.tolist(), p.offset.tolist()] for p in self.platt],
+            "weights": self.weights.tolist(),
+            "bias": self.bias.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Combiner:
+        """From `as_dict`."""
+        platt = [Platt(np.array(slope), np.array(offset)) for slope, offset in data["platt"]]
+        return cls(data["kind"], tuple(data["members"]), platt, np.array(data["weights"]), np.array(data["bias"]))
 
     def passed_through(self, scores: Sequence[np.ndarray], target: Target) -> Combiner:
         """This combiner, or of a regression the one member that is as good alone, exactly as it is.
@@ -219,27 +242,39 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
 
 
 def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
-    """Log-loss of weighted log odds, one set of weights per output, pulled towards the uniform mean."""
+    """Log-loss of weighted log odds: weights that all outputs share, then one set per output, pulled towards them."""
+    members, _, outputs = stack.shape
+    uniform = np.full((members, 1), 1 / members)
+    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), SHARED_PULL)
+    if outputs == 1:
+        return shared, bias
+    return _logistic(stack, y, kind, rule, np.tile(shared, outputs), bias, PULL)
+
+
+def _logistic(
+    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, prior: np.ndarray, bias: np.ndarray, pull: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weights near `prior`, `[member, output]` or `[member, 1]` for one that all outputs share, and biases."""
     from scipy.optimize import minimize
 
-    members, _, outputs = stack.shape
-    uniform = 1 / members
+    outputs, tied = stack.shape[2], prior.shape[1] == 1
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, bias = flat[:-outputs].reshape(members, outputs), flat[-outputs:]
-        z = np.einsum("mno,mo->no", stack, weights) + bias
+        weights, offset = flat[:-outputs].reshape(prior.shape), flat[-outputs:]
+        z = np.einsum("mno,mo->no", stack, np.broadcast_to(weights, (len(stack), outputs))) + offset
         p = link(kind, z)
         if kind == "multiclass":
             cost = -np.log(np.maximum((p * y).sum(1), 1e-12)).sum()
         else:
             cost = (np.logaddexp(0, z) - y * z).sum()
         error = p - y
-        gradient = np.einsum("mno,no->mo", stack, error) + 2 * PULL * (weights - uniform)
-        cost += PULL * ((weights - uniform) ** 2).sum()
-        return float(cost), np.concatenate([gradient.ravel(), error.sum(0)])
+        slope = np.einsum("mno,no->mo", stack, error)
+        slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * pull * (weights - prior)
+        cost += pull * ((weights - prior) ** 2).sum()
+        return float(cost), np.concatenate([slope.ravel(), error.sum(0)])
 
-    start = np.concatenate([np.full(members * outputs, uniform), np.zeros(outputs)])
     low = 0 if rule == "non-negative" else None
-    bounds = [(low, None)] * (members * outputs) + [(None, None)] * outputs
+    bounds = [(low, None)] * prior.size + [(None, None)] * outputs
+    start = np.concatenate([prior.ravel(), bias])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
-    return found[:-outputs].reshape(members, outputs), found[-outputs:]
+    return found[:-outputs].reshape(prior.shape), found[-outputs:]

@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 
 from enecg.cohort.split import subject_folds
-from enecg.ensemble.calibrate import choose_thresholds, residual_quantiles
-from enecg.ensemble.combine import Combiner
-from enecg.ensemble.gate import fit_gate
+from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
+from enecg.ensemble.combine import Combiner, experts_of
+from enecg.ensemble.gate import best_gate
 from enecg.ensemble.heads.base import Head
-from enecg.ensemble.heads.linear import Joint
-from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel, side_by_side
+from enecg.ensemble.heads.linear import Joint, Kernel
+from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel, side_by_side, silent_rows
 from enecg.ensemble.recipe import ExpertInfo, Recipe
+from enecg.ensemble.rivals import CONCAT, RANDOM, Rivals, out_of_fold_loss
 from enecg.errors import InputError
 from enecg.tasks import Target
 
 Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
 FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
-JOINT = "all/joint"  # the baseline: one head on all embeddings side by side; no member of the ensemble
 FEWEST_OF_CLASS = 10  # labelled recordings below which a class is not offered
 
 
@@ -54,16 +54,13 @@ def fit(
     recipe = recipe or Recipe()
     subjects = np.asarray(subjects, dtype=str)
     targets = [checked(target, subjects, recipe) for target in targets]
-    _check_seen(embeddings, targets)
-    by_name = {target.task.name: target for target in targets}
+    _check_seen({info.name: embeddings[info.name] for info in experts if not info.view}, targets)
     predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
-    view = _view(experts)
     models = {}
     for target in targets:
         progress(f"weights for {target.task.name}")
-        models[target.task.name] = _fit_task(target, predictors, scores, embeddings[view], subjects, recipe, seed)
-    assert by_name.keys() == models.keys()
-    return Ensemble(list(experts), models, predictors, view, {**asdict(recipe), "seed": seed}, training or {})
+        models[target.task.name] = _fit_task(target, predictors, scores, embeddings, subjects, recipe, seed)
+    return Ensemble(list(experts), models, predictors, {**asdict(recipe), "seed": seed}, training or {})
 
 
 def checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
@@ -131,12 +128,6 @@ def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.arr
     return Target(replace(task, classes=classes), y, (*target.problems, *told))
 
 
-def _view(experts: Sequence[ExpertInfo]) -> str:
-    """The expert that the gate looks at: measurements if an expert has them, else the cheapest."""
-    tabular = [info.name for info in experts if info.tabular]
-    return tabular[0] if tabular else min(experts, key=lambda info: info.cost_ms or np.inf).name
-
-
 def _fit_heads(
     embeddings: Embeddings,
     targets: Sequence[Target],
@@ -146,75 +137,92 @@ def _fit_heads(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[list[Predictor], Scores]:
-    """All heads of all experts, and the concatenation baseline, with their out-of-fold scores."""
-    tasks = [target.task for target in targets]
-    plan: list[tuple[str, tuple[str, ...], Head, list[int]]] = [
-        (f"{info.name}/{head.kind}", (info.name,), head, its_tasks)
-        for info in experts
-        for head, its_tasks in recipe.heads(info, tasks)
-    ]
-    sizes = [info.dim for info in experts]
-    plan.append((JOINT, tuple(info.name for info in experts), Joint(sizes), list(range(len(tasks)))))
+    """All heads of all experts, and those of the baselines, with their out-of-fold scores."""
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
-    predictors, scores = [], {}
-    for name, names, head, its_tasks in plan:
+    predictors: list[Predictor] = []
+    scores: Scores = {}
+
+    def add(names: Sequence[str], head: Head, its_targets: Sequence[Target], name: str = "") -> None:
+        name = name or f"{'+'.join(names)}/{head.kind}"
         progress(f"head {name}")
-        own = [targets[i] for i in its_tasks]
         x = side_by_side(embeddings, names)
-        oof, fitted = head.cross_fit(x, own, subjects, folds[recipe.bag_folds if head.bag else recipe.folds], seed)
-        silent = ~np.isfinite(x).any(1)
+        fold = folds[recipe.bag_folds if head.bag else recipe.folds]
+        oof, fitted = head.cross_fit(x, its_targets, subjects, fold, seed)
+        silent = silent_rows(embeddings, names)
         for found in oof:
             found[silent] = np.nan
-        task_names = tuple(target.task.name for target in own)
-        predictors.append(Predictor(name, names, task_names, fitted))
+        task_names = tuple(target.task.name for target in its_targets)
+        predictors.append(Predictor(name, tuple(names), task_names, fitted))
         scores[name] = dict(zip(task_names, oof, strict=True))
+
+    members = [info for info in experts if not info.view]
+    tasks = [target.task for target in targets]
+    measured = {quantity for info in members for quantity in info.measurements}
+    for info in members:
+        for head, its_tasks in recipe.heads(info, tasks, measured):
+            add([info.name], head, [targets[i] for i in its_tasks])
+    if recipe.common > 1 and len(members) > 1:
+        best = _best_alone(members, targets, scores, recipe.common)
+        add([info.name for info in best], recipe.together(best), targets)
+    add([info.name for info in members], Joint([info.dim for info in members]), targets, CONCAT)
+    if RANDOM in embeddings:
+        add([RANDOM], Kernel(recipe.landmarks), targets)
     return predictors, scores
+
+
+def _best_alone(
+    experts: Sequence[ExpertInfo], targets: Sequence[Target], scores: Scores, count: int
+) -> list[ExpertInfo]:
+    """The experts whose own heads have the best mean rank over the tasks out of fold, in the order given."""
+    ranks = np.zeros(len(experts))
+    for target in targets:
+        name = target.task.name
+        losses = []
+        for info in experts:
+            own = {
+                head: found[name]
+                for head, found in scores.items()
+                if [*experts_of(head)] == [info.name] and name in found
+            }
+            losses.append(out_of_fold_loss(own, target))
+        ranks += np.argsort(np.argsort(losses, kind="stable"), kind="stable")
+    chosen = np.sort(np.argsort(ranks, kind="stable")[:count])
+    return [experts[i] for i in chosen]
 
 
 def _fit_task(
     target: Target,
     predictors: Sequence[Predictor],
     scores: Scores,
-    view: np.ndarray,
+    embeddings: Embeddings,
     subjects: np.ndarray,
     recipe: Recipe,
     seed: int,
 ) -> TaskModel:
-    """Weights, gate, baselines and calibration of one task, all from out-of-fold scores."""
+    """Weights, gate, rivals and calibration of one task, all from out-of-fold scores."""
     name = target.task.name
-    members = [p for p in predictors if name in p.tasks and p.name != JOINT]
-
-    def of(chosen: Sequence[str]) -> list[np.ndarray]:
-        return [scores[member][name] for member in chosen]
-
-    def alone(expert: str) -> Combiner:
-        chosen = [p.name for p in members if p.experts == (expert,)]
-        return Combiner.fit(chosen, of(chosen), target, "non-negative").passed_through(of(chosen), target)
-
-    names = [p.name for p in members]
-    own = of(names)
-    combiner = Combiner.fit(names, own, target, "non-negative")
-    gate, verdict = None, None
-    if recipe.gate and len(names) > 1:
-        tried, verdict = fit_gate(combiner, own, target, view, subjects, folds=recipe.folds, seed=seed)
-        gate = tried if verdict.helps else None
-    if gate is None:  # which needs the other members at hand
-        combiner = combiner.passed_through(own, target)
-    honest = _second_stage(names, own, target, subjects, recipe.folds, seed)
-    known = target.known
-    constant = np.median(target.y[known], axis=0) if target.task.kind == "regression" else target.y[known].mean(0)
-    experts = dict.fromkeys(p.experts[0] for p in members)
+    own = {p.name: scores[p.name][name] for p in predictors if name in p.tasks}
+    names = [member for member in own if member != CONCAT and member.split("/")[0] != RANDOM]
+    members = [own[member] for member in names]
+    combiner = Combiner.fit(names, members, target, "non-negative")
+    tried = None
+    if len(names) > 1:
+        tried = best_gate(combiner, members, target, embeddings, recipe.gates, subjects, folds=recipe.folds, seed=seed)
+    view, gate, verdict = tried or ("", None, None)
+    if verdict is None or not verdict.helps:
+        gate, combiner = None, combiner.passed_through(members, target)  # a gate needs the other members at hand
+    honest = _second_stage(names, members, target, subjects, recipe.folds, seed)
+    calibrated = calibrated_honestly(target, honest, subjects, recipe.folds, seed + 2)
     return TaskModel(
         target.task,
         combiner,
         gate,
         verdict,
-        {expert: alone(expert) for expert in experts},
-        Combiner.fit(names, own, target, "free"),
-        Combiner.fit([JOINT], of([JOINT]), target, "non-negative"),
-        constant,
-        residual_quantiles(target, honest),
-        choose_thresholds(target, honest),
+        view,
+        Rivals.fit(names, own, target),
+        None if target.task.kind == "regression" else Calibrator.fit(target, honest),
+        residual_quantiles(target, calibrated),
+        choose_thresholds(target, calibrated),
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from enecg.ensemble.heads.features import Standard
 from enecg.tasks import Target
 
 VIEW = 32  # leading components of the view that the gate looks at
+OUTPUTS = "outputs"  # the view of what the heads say themselves
 
 
 @dataclass
@@ -71,6 +73,47 @@ class Verdict:
         return self.high < 0
 
 
+def view_of(name: str, embeddings: Mapping[str, np.ndarray], calibrated: np.ndarray) -> np.ndarray:
+    """What a gate looks at, float32 `[recording, dim]`: an embedding by name, or the members' calibrated outputs."""
+    if name != OUTPUTS:
+        return np.asarray(embeddings[name])
+    return calibrated.transpose(1, 0, 2).reshape(calibrated.shape[1], -1).astype(np.float32)
+
+
+def best_gate(
+    combiner: Combiner,
+    scores: Sequence[np.ndarray],
+    target: Target,
+    embeddings: Mapping[str, np.ndarray],
+    views: Sequence[str],
+    subjects: np.ndarray,
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> tuple[str, Gate, Verdict] | None:
+    """Try a gate on each view that is at hand; the one whose loss on unseen subjects is least, None without a view.
+
+    Of several tried the best looks better than it is, so its interval is that of Bonferroni's correction.
+
+    Args:
+        combiner: the static weights.
+        scores: out-of-fold, one `[recording, output]` per member.
+        target: labels.
+        embeddings: by name.
+        views: names of embeddings, or `OUTPUTS`; those that are not at hand are passed over.
+        subjects: `[recording]`.
+        folds: for the verdict.
+        seed: of everything random.
+    """
+    at_hand = [name for name in views if name in embeddings or name == OUTPUTS]
+    tried = []
+    for name in at_hand:
+        view = view_of(name, embeddings, combiner.calibrated(scores))
+        gate, verdict = fit_gate(combiner, scores, target, view, subjects, folds=folds, seed=seed, tries=len(at_hand))
+        tried.append((name, gate, verdict))
+    return min(tried, key=lambda each: each[2].change, default=None)
+
+
 def fit_gate(
     combiner: Combiner,
     scores: Sequence[np.ndarray],
@@ -80,6 +123,7 @@ def fit_gate(
     *,
     folds: int = 5,
     seed: int = 0,
+    tries: int = 1,
 ) -> tuple[Gate, Verdict]:
     """Train the residual on out-of-fold scores and judge it on subjects that it has not seen.
 
@@ -94,6 +138,7 @@ def fit_gate(
         subjects: `[recording]`.
         folds: for the verdict.
         seed: of everything random.
+        tries: gates among which the best will be chosen.
     """
     rows = target.known
     calibrated = combiner.calibrated([score[rows] for score in scores])
@@ -115,7 +160,7 @@ def fit_gate(
         residual[fold == k] = gates[k].residual(view[rows][fold == k])
     plain = _loss(combiner, combiner.combine(calibrated), y)
     gated = _loss(combiner, combiner.combine(calibrated, residual), y)
-    return gates[-1], _verdict(gated - plain, plain.mean(), people)
+    return gates[-1], _verdict(gated - plain, plain.mean(), people, tries)
 
 
 def _principal(z: np.ndarray) -> np.ndarray:
@@ -137,13 +182,14 @@ def _loss(combiner: Combiner, z: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray((np.logaddexp(0, z) - y * z).sum(1))
 
 
-def _verdict(change: np.ndarray, scale: float, subjects: np.ndarray) -> Verdict:
-    """Mean relative change of the loss with a normal interval over subjects."""
+def _verdict(change: np.ndarray, scale: float, subjects: np.ndarray, tries: int) -> Verdict:
+    """Mean relative change of the loss with a normal interval over subjects, for the best of several tries."""
     _, index = np.unique(subjects, return_inverse=True)
     totals = np.bincount(index, change - change.mean())
     error = float(np.sqrt((totals**2).sum())) / len(change)
     mean = float(change.mean())
-    return Verdict(mean / scale, (mean - 1.96 * error) / scale, (mean + 1.96 * error) / scale)
+    reach = NormalDist().inv_cdf(1 - 0.025 / tries) * error
+    return Verdict(mean / scale, (mean - reach) / scale, (mean + reach) / scale)
 
 
 def _train(

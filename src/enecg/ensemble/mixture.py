@@ -47,14 +47,13 @@ def fit_by_recipe(
     is compared with heads that know of no other expert.
     """
     recipe = recipe or Recipe()
-    seen = [info for info in experts if not info.view]
     told: dict[str, Any] = {"seed": seed, "training": training, "progress": progress}
-    base = fit({info.name: embeddings[info.name] for info in seen}, targets, subjects, seen, recipe=recipe, **told)
+    base = fit(embeddings, targets, subjects, experts, recipe=recipe, **told)
     if recipe.mixture is None:
         return base
-    (view,) = recipe.views
+    view = recipe.mixture.view
     learned = [checked(target, np.asarray(subjects, dtype=str), recipe) for target in targets]
-    members = [info.name for info in seen]
+    members = [info.name for info in experts if not info.view]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         mixed = _Training(embeddings, members, view, learned, np.asarray(subjects), recipe.mixture, seed)
@@ -62,18 +61,20 @@ def fit_by_recipe(
             progress(f"mixture for {target.task.name}")
             mixed.train(i)
     models = {
-        target.task.name: _mixed(base.models[target.task.name], members, gate)
+        target.task.name: _mixed(base.models[target.task.name], members, gate, view)
         for target, gate in zip(learned, mixed.gates(), strict=True)
     }
-    return replace(base, experts=list(experts), models=models, predictors=[*base.predictors, *mixed.heads()], view=view)
+    return replace(base, models=models, predictors=[*base.predictors, *mixed.heads()])
 
 
-def _mixed(model: TaskModel, members: Sequence[str], gate: MixtureGate) -> TaskModel:
+def _mixed(model: TaskModel, members: Sequence[str], gate: MixtureGate, view: str) -> TaskModel:
     """A task's model with the mixture in place of the weights; it has no intervals and decides at 0.5, as published."""
     outputs, names = model.task.outputs, tuple(f"{name}/{HEAD}" for name in members)
     equal = np.full((len(names), outputs), 1 / len(names))
     combiner = Combiner(model.task.kind, names, [Platt.identity(outputs)] * len(names), equal, np.zeros(outputs))
-    return replace(model, combiner=combiner, gate=gate, verdict=None, residuals=None, thresholds=None)
+    return replace(
+        model, combiner=combiner, gate=gate, verdict=None, view=view, calibrator=None, residuals=None, thresholds=None
+    )
 
 
 class _Frozen:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from enecg.ensemble.combine import Combiner
-from enecg.ensemble.gate import Gate, Verdict
+from enecg.ensemble.calibrate import Calibrator
+from enecg.ensemble.combine import Combiner, experts_of
+from enecg.ensemble.gate import OUTPUTS, Gate, Verdict, view_of
 from enecg.ensemble.heads.base import FittedHead
 from enecg.ensemble.mixture_gate import MixtureGate
 from enecg.ensemble.recipe import ExpertInfo
+from enecg.ensemble.rivals import Answers, Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
 
@@ -36,21 +38,19 @@ class Predictor:
     head: FittedHead
 
     def scores(self, embeddings: Embeddings) -> dict[str, np.ndarray]:
-        """Task name -> scores `[recording, output]`; NaN rows where an expert was silent."""
+        """Task name -> scores `[recording, output]`; NaN rows where one of its experts was silent."""
         x = side_by_side(embeddings, self.experts)
-        silent = ~np.isfinite(x).any(1)
+        silent = silent_rows(embeddings, self.experts)
         out = dict(zip(self.tasks, self.head.predict(x), strict=True))
         for scores in out.values():
             scores[silent] = np.nan
         return out
 
 
-def _mean(answers: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean over those who have an answer; NaN where nobody has."""
-    stack = np.stack(answers)
-    known = np.isfinite(stack)
-    total = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
-    return np.asarray(np.where(known.any(0), total, np.nan))
+def silent_rows(embeddings: Embeddings, experts: Sequence[str]) -> np.ndarray:
+    """bool `[recording]`: at least one of the experts has nothing to say."""
+    spoken = np.stack([np.isfinite(embeddings[name]).any(1) for name in experts])
+    return np.asarray(~spoken.all(axis=0))
 
 
 def side_by_side(embeddings: Embeddings, experts: Sequence[str]) -> np.ndarray:
@@ -68,11 +68,10 @@ class TaskModel:
         task: with its classes.
         combiner: static weights over all members.
         gate: the recording-dependent part, or None where it did not earn its place.
-        verdict: how the gate did on subjects that it had not seen; None when none was tried.
-        alone: expert name -> combiner over that expert's members only.
-        stacking: unconstrained weights, for comparison.
-        concat: one head on all embeddings side by side, for comparison.
-        constant: value or probabilities of always saying the same, for comparison.
+        verdict: how the best gate did on subjects that it had not seen; None when none was tried.
+        view: what that gate looks at: the name of an embedding, or `outputs`.
+        rivals: what it is compared with.
+        calibrator: of its probabilities; None for a regression.
         residuals: (5 %, 95 %) quantiles of the out-of-fold error of a regression.
         thresholds: per output, for decisions; probabilities are left alone.
     """
@@ -81,17 +80,16 @@ class TaskModel:
     combiner: Combiner
     gate: Gate | MixtureGate | None
     verdict: Verdict | None
-    alone: dict[str, Combiner]
-    stacking: Combiner
-    concat: Combiner
-    constant: np.ndarray
+    view: str
+    rivals: Rivals
+    calibrator: Calibrator | None = None
     residuals: tuple[float, float] | None = None
     thresholds: np.ndarray | None = None
 
     @property
-    def compared(self) -> tuple[Combiner, ...]:
-        """What answers for comparison only."""
-        return (*self.alone.values(), self.stacking, self.concat)
+    def looked_at(self) -> set[str]:
+        """The embedding that its gate needs, if any."""
+        return {self.view} - {OUTPUTS} if self.gate is not None else set()
 
 
 @dataclass
@@ -103,8 +101,10 @@ class TaskOutput:
         value: float64 `[recording, output]`: value or probabilities; NaN where no expert had an answer.
         weights: expert name -> share `[recording]` that it had in the answer; they sum to one.
         low, high: `[recording]` bounds of the 90 % interval of a regression.
-        alone: expert name -> what that expert alone would say.
-        baselines: constant, mean, stacking, concat.
+        thresholds: per output, for decisions.
+        raw: probabilities before they were calibrated; None for a regression.
+        static: what the static weights alone would say, where a gate is in use.
+        rivals: what is said by those that it is compared with.
     """
 
     task: Task
@@ -113,8 +113,9 @@ class TaskOutput:
     low: np.ndarray | None = None
     high: np.ndarray | None = None
     thresholds: np.ndarray | None = None
-    alone: dict[str, np.ndarray] = field(default_factory=dict)
-    baselines: dict[str, np.ndarray] = field(default_factory=dict)
+    raw: np.ndarray | None = None
+    static: np.ndarray | None = None
+    rivals: Answers = field(default_factory=Answers)
 
     def decisions(self) -> list[str | list[str] | None]:
         """Class names by the thresholds (multiclass: the most probable); None for a regression or without answer."""
@@ -139,10 +140,9 @@ class Ensemble:
     """Experts + heads + weights + gate + calibration.
 
     Attributes:
-        experts: what it needs to be fed with, in order.
+        experts: what it was trained with, views included, in order.
         models: task name -> what was learned for it.
         predictors: the fitted heads.
-        view: the expert whose embedding the gate looks at.
         recipe: its settings, as JSON values.
         training: what it was trained on: digest, counts, hashed subjects, versions.
     """
@@ -150,7 +150,6 @@ class Ensemble:
     experts: list[ExpertInfo]
     models: dict[str, TaskModel]
     predictors: list[Predictor]
-    view: str
     recipe: dict[str, Any]
     training: dict[str, Any]
 
@@ -168,6 +167,20 @@ class Ensemble:
         gates = [model.gate for model in models if model.gate is not None]
         static = [model.combiner for model in models if not isinstance(model.gate, MixtureGate)]
         return heads + sum(gate.trained for gate in gates) + sum(c.weights.size + c.bias.size for c in static)
+
+    @property
+    def needed(self) -> list[str]:
+        """Names of the experts and views that have a say in an answer; the others need not look at a recording."""
+        models = self.models.values()
+        heads = {
+            member
+            for model in models
+            for member, weights in zip(model.combiner.members, model.combiner.weights, strict=True)
+            if weights.any() or model.gate is not None
+        }
+        names = {name for p in self.predictors if p.name in heads for name in p.experts}
+        names |= {name for model in models for name in model.looked_at}
+        return [info.name for info in self.experts if info.name in names]
 
     def check(self, experts: Sequence[ExpertInfo]) -> None:
         """Raise `InputError` unless these are the very experts that it was trained on."""
@@ -200,7 +213,7 @@ class Ensemble:
         """Answer all tasks.
 
         Args:
-            embeddings: from the experts that `experts` names.
+            embeddings: from the experts that `needed` names; of all in `experts` to compare.
             compare: also what every expert alone and the baselines say.
 
         Returns:
@@ -208,33 +221,43 @@ class Ensemble:
         """
         wanted = {name for model in self.models.values() for name in model.combiner.members}
         if compare:
-            wanted |= {name for model in self.models.values() for one in model.compared for name in one.members}
-        scores: dict[str, dict[str, np.ndarray]] = {
-            p.name: p.scores(embeddings) for p in self.predictors if p.name in wanted
-        }
-        return {name: self._answer(model, scores, embeddings, compare) for name, model in self.models.items()}
+            wanted |= {name for model in self.models.values() for one in model.rivals.combiners for name in one.members}
+        at_hand = [p for p in self.predictors if p.name in wanted and all(name in embeddings for name in p.experts)]
+        scores = {p.name: p.scores(embeddings) for p in at_hand}
+        count = len(next(iter(embeddings.values())))
+        return {name: self._answer(model, scores, embeddings, count, compare) for name, model in self.models.items()}
 
     def _answer(
-        self, model: TaskModel, scores: dict[str, dict[str, np.ndarray]], embeddings: Embeddings, compare: bool
+        self,
+        model: TaskModel,
+        scores: dict[str, dict[str, np.ndarray]],
+        embeddings: Embeddings,
+        count: int,
+        compare: bool,
     ) -> TaskOutput:
         name, combiner = model.task.name, model.combiner
+        silent = np.full((count, model.task.outputs), np.nan)
 
         def of(one: Combiner) -> list[np.ndarray]:
-            return [scores[member][name] for member in one.members]
+            return [scores[member][name] if member in scores else silent for member in one.members]
 
-        residual = model.gate.residual(embeddings[self.view]) if model.gate else None
-        value = combiner.predict(of(combiner), residual)
+        def settled(p: np.ndarray) -> np.ndarray:
+            return p if model.calibrator is None else model.calibrator(p)
+
+        residual = None
+        if model.gate is not None:
+            residual = model.gate.residual(view_of(model.view, embeddings, combiner.calibrated(of(combiner))))
+        raw = combiner.predict(of(combiner), residual)
+        value = settled(raw)
         out = TaskOutput(model.task, value, self._shares(combiner, of(combiner), residual), thresholds=model.thresholds)
+        if model.calibrator is not None:
+            out.raw = raw
         if model.residuals is not None:
             out.low, out.high = value[:, 0] + model.residuals[0], value[:, 0] + model.residuals[1]
         if compare:
-            out.alone = {expert: one.predict(of(one)) for expert, one in model.alone.items()}
-            out.baselines = {
-                "constant": np.tile(model.constant, (len(value), 1)),
-                "mean": _mean(list(out.alone.values())),
-                "stacking": model.stacking.predict(of(model.stacking)),
-                "concat": model.concat.predict(of(model.concat)),
-            }
+            out.rivals = model.rivals.answers(of, count)
+            if residual is not None:
+                out.static = settled(combiner.predict(of(combiner)))
         return out
 
     def _shares(
@@ -244,5 +267,6 @@ class Ensemble:
         total = np.maximum(weights.sum(0), 1e-12)
         shares = {info.name: np.zeros(weights.shape[1]) for info in self.experts if not info.view}
         for member, weight in zip(combiner.members, weights, strict=True):
-            shares[member.split("/")[0]] += weight / total
+            for expert, part in experts_of(member).items():
+                shares[expert] += part * weight / total
         return shares

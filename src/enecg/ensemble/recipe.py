@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ class ExpertInfo:
     label_corpora: tuple[str, ...] = ()
     cost_ms: float | None = None
     view: bool = False
+    examples: str = ""
 
     @classmethod
     def of(cls, expert: Expert) -> ExpertInfo:
@@ -37,6 +38,7 @@ class ExpertInfo:
         return cls(
             card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
             card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.view,
+            expert.examples,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -58,6 +60,7 @@ class Mixture:
         rank: of the adapters.
         alpha: they count alpha / rank times.
         dropout: of what the adapters see, in training.
+        view: what its gate looks at.
     """
 
     rate: float = 1e-4
@@ -68,6 +71,7 @@ class Mixture:
     rank: int = 8
     alpha: int = 32
     dropout: float = 0.05
+    view: str = "lead-ii"
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,12 @@ class Recipe:
         landmarks: of kernel heads.
         rounds: trees per output.
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
-        gate: whether a recording-dependent gate may be tried.
-        closed_form: only heads that are solved, not trained: no trees and no feed-forward head.
+        gates: views that a recording-dependent gate is tried on: names of embeddings, or `outputs` for those of the
+            heads; the best is kept where it helps. A name that is not at hand is passed over.
+        common: experts that one more head sees together, those that are best alone; 0 or 1 for no such head.
+        closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
         mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
-        views: registered views that its gate looks at.
+        views: registered views that its gate or its control looks at.
     """
 
     name: str = "default"
@@ -93,20 +99,29 @@ class Recipe:
     landmarks: int = 1024
     rounds: int = 300
     lora_rank: int = 8
-    gate: bool = True
+    gates: tuple[str, ...] = ("quality", "rhythm", "outputs")
+    common: int = 3
     closed_form: bool = False
     mixture: Mixture | None = None
-    views: tuple[str, ...] = ()
+    views: tuple[str, ...] = ("quality", "random")
 
-    def heads(self, expert: ExpertInfo, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
+    def heads(
+        self, expert: ExpertInfo, tasks: Sequence[Task], known: Collection[str] = ()
+    ) -> list[tuple[Head, list[int]]]:
         """The heads of one expert, each with the positions of its tasks.
 
         A measured quantity is passed through (`direct`). Wide embeddings get a ridge, compact ones a kernel.
-        Measurements of different kinds get trees for classes and a feed-forward head besides.
+        Measurements of different kinds get trees for classes and a feed-forward head besides, examples a network.
+
+        Args:
+            expert: whose.
+            tasks: all there are.
+            known: names of quantities that some expert measures, which no network has to learn.
         """
         from enecg.ensemble.heads.direct import Direct
         from enecg.ensemble.heads.ffn import FFN
         from enecg.ensemble.heads.linear import Kernel, Ridge
+        from enecg.ensemble.heads.network import HEADS
         from enecg.ensemble.heads.trees import Trees
 
         everything = list(range(len(tasks)))
@@ -115,25 +130,35 @@ class Recipe:
         chosen: list[tuple[Head, list[int]]] = []
         if measured:
             chosen.append((Direct([expert.measurements[tasks[i].name] for i in measured]), measured))
-        chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
+        if expert.examples != "signal":  # samples of a signal mean nothing one by one
+            chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
         if expert.tabular and not self.closed_form:
             chosen.append((Trees(rounds=self.rounds), classes))
             chosen.append((FFN(lora_rank=self.lora_rank), everything))
+        if expert.examples and not self.closed_form:
+            chosen.append((HEADS[expert.examples], [i for i in everything if tasks[i].name not in known]))
         return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
+
+    def together(self, experts: Sequence[ExpertInfo]) -> Head:
+        """The head on several experts at once: a ridge on the sum of their kernels."""
+        from enecg.ensemble.heads.linear import Kernels
+
+        return Kernels([info.dim for info in experts], self.landmarks, WIDE)
 
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(),
-        Recipe("light", gate=False, closed_form=True),  # seconds instead of minutes, for a first look
-        Recipe("paper", gate=False, closed_form=True, mixture=Mixture(), views=("lead-ii",)),
+        Recipe("light", gates=(), common=0, closed_form=True),  # seconds instead of minutes, for a first look
+        Recipe("paper", gates=(), common=0, closed_form=True, mixture=Mixture(), views=("lead-ii", "random")),
         Recipe(
             "paper-tuned",  # the same with a schedule that works
-            gate=False,
+            gates=(),
+            common=0,
             closed_form=True,
             mixture=Mixture(rate=1e-3, epochs=30, patience=8),
-            views=("lead-ii",),
+            views=("lead-ii", "random"),
         ),
     )
 }

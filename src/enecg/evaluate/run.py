@@ -242,15 +242,19 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskO
         for expert in first.weights
     }
     interval, thresholds = first.low is not None, first.thresholds is not None
+    # A fold whose gate is not in use answers by its static weights.
+    baselines = dict.fromkeys(name for _, prediction in each for name in prediction.baselines)
     return TaskPredictions(
         filled(lambda p: p.ensemble),
         {expert: filled(lambda p, e=expert: p.experts[e]) for expert in first.experts},  # type: ignore[misc]
-        {base: filled(lambda p, b=base: p.baselines[b]) for base in first.baselines},  # type: ignore[misc]
+        {base: filled(lambda p, b=base: p.baselines.get(b, p.ensemble)) for base in baselines},  # type: ignore[misc]
         filled(lambda p: p.low) if interval else None,
         filled(lambda p: p.high) if interval else None,
         filled(lambda p: p.thresholds) if thresholds else None,
         weights,
         {expert: filled(lambda p, e=expert: p.shares[e], len(target.y)) for expert in first.shares},  # type: ignore[misc]
+        {expert: filled(lambda p, e=expert: p.without[e]) for expert in first.without},  # type: ignore[misc]
+        None if first.raw is None else filled(lambda p: p.raw),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from enecg.ensemble.calibrate import THRESHOLD_RULE
 from enecg.errors import InputError
 from enecg.evaluate.bootstrap import Estimate, bootstrap
 from enecg.metrics import auroc_per_class, evaluate, higher_is_better
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from enecg.ensemble.model import TaskOutput
 
 NOT_COMPARED: Final = "constant"  # the baseline that every expert beats; the ensemble is compared with all others
+LEAST: Final = 5e-4  # a mean weight below it is none
+CALIBRATION: Final = ("ece", "brier")
 SMALLEST_GROUP: Final = 10  # subjects; an interval of fewer says nothing, and a number of fewer says too much of them
 _Key = tuple[str, str, str]  # block, name, metric
 _ENSEMBLE: Final = ("ensemble", "")
+_RAW: Final = ("raw", "")
+STATIC: Final = "static"  # the baseline of the weights without their gate
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,13 +37,16 @@ class TaskPredictions:
     Attributes:
         ensemble: predictions of the ensemble.
         experts: expert -> its own predictions.
-        baselines: constant, mean, stacking, concat -> predictions.
+        baselines: constant, mean, best_on_validation, stacking, concat, random -> predictions; where a gate is in use
+            also static, the weights without it.
         low: lower ends of the ensemble's 90 % intervals `[n, 1]`, for regressions that have them.
         high: upper ends.
         thresholds: `[output]` or, as from several folds, `[n, output]`: the ensemble's decision thresholds; 0.5 when
             None. Everyone else is decided at 0.5.
         weights: expert -> its mean weight in the ensemble.
         shares: expert -> its weight for each recording, `[n]`.
+        without: expert -> predictions of an ensemble of all others.
+        raw: the ensemble's probabilities before they were calibrated.
     """
 
     ensemble: np.ndarray
@@ -49,6 +57,8 @@ class TaskPredictions:
     thresholds: np.ndarray | None = None
     weights: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, np.ndarray] = field(default_factory=dict)
+    without: Mapping[str, np.ndarray] = field(default_factory=dict)
+    raw: np.ndarray | None = None
 
     @classmethod
     def of(cls, output: TaskOutput) -> TaskPredictions:
@@ -56,7 +66,13 @@ class TaskPredictions:
         low, high = (None if end is None else end[:, None] for end in (output.low, output.high))
         there = _answered(output.value)
         weights = {name: float(share[there].mean()) if there.any() else 0.0 for name, share in output.weights.items()}
-        return cls(output.value, output.alone, output.baselines, low, high, output.thresholds, weights, output.weights)
+        baselines = dict(output.rivals.baselines)
+        if output.static is not None:
+            baselines[STATIC] = output.static
+        return cls(
+            output.value, output.rivals.alone, baselines, low, high, output.thresholds, weights, output.weights,
+            output.rivals.without, output.raw,
+        )  # fmt: skip
 
     def named(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Everyone who predicts: (block, name, predictions)."""
@@ -65,6 +81,10 @@ class TaskPredictions:
             yield "experts", name, output
         for name, output in self.baselines.items():
             yield "baselines", name, output
+        for name, output in self.without.items():
+            yield "without", name, output
+        if self.raw is not None:
+            yield *_RAW, self.raw
 
     def take(self, rows: np.ndarray) -> TaskPredictions:
         """The same for some recordings."""
@@ -75,6 +95,8 @@ class TaskPredictions:
             experts={name: output[rows] for name, output in self.experts.items()},
             baselines={name: output[rows] for name, output in self.baselines.items()},
             shares={name: share[rows] for name, share in self.shares.items()},
+            without={name: output[rows] for name, output in self.without.items()},
+            raw=None if self.raw is None else self.raw[rows],
             low=None if self.low is None else self.low[rows],
             high=None if self.high is None else self.high[rows],
             thresholds=None if self.thresholds is None else np.broadcast_to(self.thresholds, shape)[rows],
@@ -136,6 +158,21 @@ def score(
                 block[part][name]["n"] = answers
     block["weights"] = {name: _number(weight) for name, weight in predictions.weights.items()}
     block["weights_spread"] = {name: _spread(share) for name, share in data.predictions.shares.items()}
+    block["never_used"] = [name for name, weight in predictions.weights.items() if weight < LEAST]
+    if predictions.without:
+        block["removal"] = {
+            name: {task.metric: estimate_values(found["without", name, task.metric] - found[(*_ENSEMBLE, task.metric)])}
+            for name in predictions.without
+        }
+    if predictions.raw is not None:
+        block["calibration"] = {
+            "before": {name: estimate_values(found[(*_RAW, name)]) for name in CALIBRATION},
+            "after": {name: block["ensemble"][name] for name in CALIBRATION},
+        }
+    if predictions.thresholds is not None:
+        middle = np.median(np.atleast_2d(predictions.thresholds), axis=0)
+        values = {name: _number(value) for name, value in zip(task.output_names, middle, strict=True)}
+        block["thresholds"] = {"rule": THRESHOLD_RULE, "values": values}
     block["compare"] = _compare(task.metric, found, data.predictions)
     if groups:
         block["subgroups"] = {
@@ -308,7 +345,7 @@ def _subgroups(data: _Data, groups: np.ndarray) -> dict[str, Any]:
         part = data.take(groups == name)
         estimate = Estimate(np.nan, np.empty(0))
         if part.size["n_subjects"] >= SMALLEST_GROUP:
-            alone = replace(part, predictions=replace(part.predictions, experts={}, baselines={}))
+            alone = replace(part, predictions=replace(part.predictions, experts={}, baselines={}, without={}, raw=None))
             estimate = alone.bootstrap()[(*_ENSEMBLE, data.task.metric)]
         found[str(name)] = {**part.size, data.task.metric: estimate_values(estimate)}
     return found

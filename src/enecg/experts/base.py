@@ -86,7 +86,8 @@ class Expert(ABC):
         measurements: native outputs: name of a quantity -> column of the embedding, in the task's unit
             (`{"rr_interval": 0}`); a `direct` head passes them through.
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
-        view: only a gate looks at it; it gets no head and no weight.
+        view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
+        examples: networks of this kind (`enecg.experts.nets.supervised.NETS`) can be trained on what it gives.
     """
 
     card: Card
@@ -95,6 +96,7 @@ class Expert(ABC):
     measurements: Mapping[str, int] = {}
     tabular: ClassVar[bool] = False
     view: ClassVar[bool] = False
+    examples: ClassVar[str] = ""
 
     @abstractmethod
     def encode(self, batch: Batch) -> np.ndarray:

@@ -12,7 +12,6 @@ import io
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from math import cos, pi
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 from typing_extensions import override
 
+from enecg.ensemble.heads.network import one_cycle
 from enecg.errors import InputError
 from enecg.experts.nets.convolutional import WIDTHS, Encoder, pool
 from enecg.experts.weights import write_whole
@@ -180,7 +180,7 @@ class Run(ABC):
         rng = np.random.default_rng([self.seed, 1, step])
         rows = self._rows_of(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate * schedule(step / recipe.steps)
+            group["lr"] = recipe.rate * one_cycle(step / recipe.steps, warm=0.15)
         self.student.train()
         loss = self.loss(self.signals.windows[rows], self.signals.length[rows], rng)
         self.optimiser.zero_grad()
@@ -244,9 +244,3 @@ class TwoViews(Run):
         pair = zip(views(windows, length, self.recipe, rng), views(windows, length, self.recipe, rng), strict=True)
         seen, crop, visible = (torch.from_numpy(np.concatenate(both)).to(self.device) for both in pair)
         return objective(self.student, seen, crop, visible, self.recipe)
-
-
-def schedule(done: float) -> float:
-    """Share of the highest learning rate: up over the first 15 % of the run, then down to zero."""
-    warm = 0.15
-    return 0.5 * (1 - cos(pi * done / warm)) if done < warm else 0.5 * (1 + cos(pi * (done - warm) / (1 - warm)))

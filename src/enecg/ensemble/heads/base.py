@@ -158,7 +158,13 @@ class Bag(FittedHead):
         return cls([restore_head(state.part(name)) for name in state.meta["parts"]])
 
 
-_HOMES = {"linear": "FittedLinear", "trees": "FittedTrees", "ffn": "FittedFFN", "direct": "FittedDirect"}
+_HOMES = {
+    "linear": "FittedLinear",
+    "trees": "FittedTrees",
+    "ffn": "FittedFFN",
+    "direct": "FittedDirect",
+    "network": "FittedNetwork",
+}
 
 
 def restore_head(state: HeadState) -> FittedHead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -138,19 +138,24 @@ def _groups(distances: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
 
 @dataclass
 class Blocks(FeatureMap):
-    """Several experts side by side, each standardised and given the same total variance."""
+    """Several experts side by side, each mapped by itself and given the same total variance.
 
-    maps: Sequence[Standard]
+    With Gaussian features a ridge on them is one on the sum of the experts' kernels.
+    """
+
+    maps: Sequence[FeatureMap]
     sizes: Sequence[int]
     scales: Sequence[float]
     kind: ClassVar[str] = "blocks"
 
     @classmethod
-    def fit(cls, x: np.ndarray, sizes: Sequence[int]) -> Blocks:
-        """Standardise each block of columns; `sizes` are the experts' dimensions in order."""
+    def fit(
+        cls, x: np.ndarray, sizes: Sequence[int], mapped: Callable[[np.ndarray], FeatureMap] = Standard.fit
+    ) -> Blocks:
+        """Fit the map of each block of columns; `sizes` are the experts' dimensions in order."""
         maps, scales = [], []
         for block in _split(x, sizes):
-            fitted = Standard.fit(block)
+            fitted = mapped(block)
             total = float(fitted(block).var(0).sum())
             maps.append(fitted)
             scales.append(1 / np.sqrt(total) if total > 0 else 0.0)
@@ -175,7 +180,7 @@ def restore_map(state: HeadState) -> FeatureMap:
     """A feature map from its state."""
     kind, meta = state.meta["kind"], state.meta
     if kind == Blocks.kind:
-        return Blocks([Standard.restore(state.part(name)) for name in meta["parts"]], meta["sizes"], meta["scales"])
+        return Blocks([restore_map(state.part(name)) for name in meta["parts"]], meta["sizes"], meta["scales"])
     standard = Standard.restore(state)
     if kind == Landmarks.kind:
         return Landmarks(standard, state.tensors["centres"], state.tensors["whitening"], meta["width"])

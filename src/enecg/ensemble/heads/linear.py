@@ -210,3 +210,26 @@ class Joint(Linear):
     @override
     def map(self, x: np.ndarray, seed: int) -> FeatureMap:
         return Blocks.fit(x, self.sizes)
+
+
+@dataclass
+class Kernels(Linear):
+    """Ridge on the sum of several experts' kernels, each of equal weight: what they say together, not one by one.
+
+    Attributes:
+        sizes: the experts' dimensions, in the order of the columns.
+        landmarks: at most so many for each.
+        wide: an embedding with more numbers has a linear kernel, the others a Gaussian one.
+    """
+
+    sizes: Sequence[int] = ()
+    landmarks: int = 512
+    wide: int = 4096
+    kind: ClassVar[str] = "kernels"
+
+    @override
+    def map(self, x: np.ndarray, seed: int) -> FeatureMap:
+        def mapped(block: np.ndarray) -> FeatureMap:
+            return Standard.fit(block) if block.shape[1] > self.wide else Landmarks.fit(block, self.landmarks, seed)
+
+        return Blocks.fit(x, self.sizes, mapped)
