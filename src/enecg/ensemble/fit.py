@@ -56,7 +56,7 @@ def fit(
     subjects = np.asarray(subjects, dtype=str)
     targets = [checked(target, subjects, recipe) for target in targets]
     _check_seen({info.name: embeddings[info.name] for info in experts if not info.view}, targets)
-    predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
+    predictors, scores = fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
     models = {}
     for target in targets:
         progress(f"weights for {target.task.name}")
@@ -132,7 +132,7 @@ def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.arr
     return Target(replace(task, classes=classes), y, (*target.problems, *told))
 
 
-def _fit_heads(
+def fit_heads(
     embeddings: Embeddings,
     targets: Sequence[Target],
     subjects: np.ndarray,
