@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from synthetic import INFOS, make
 
 from enecg.ensemble.budget import cost_of, within
 from enecg.ensemble.fit import fit
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import Recipe
 from enecg.errors import InputError
-from synthetic import INFOS, make
 
 COSTS = {"measures": 2.0, "shapes": 5.0, "noise": 40.0}
 
