@@ -11,7 +11,7 @@ import numpy as np
 from enecg.tasks import Kind, Target
 
 # Pull of the class weights, in units of summed log-loss: of those that all outputs of a task share towards the uniform
-# mean, then of each output's own towards the shared ones. A class with a handful of positives keeps what serves the task.
+# mean, then of each output's own towards those. A class with a handful of positives keeps what serves its task.
 PULL = 50.0
 AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
 Rule = Literal["non-negative", "free"]
