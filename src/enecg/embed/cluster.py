@@ -90,7 +90,11 @@ def answers(make: Callable[..., Work[P, R]], facts: tuple[Any, ...], portions: I
     if not items:
         return
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    held = ray.put((__version__, make, facts))
+    try:
+        held = ray.put((__version__, make, facts))
+    except (TypeError, pickle.PicklingError) as error:  # such as an expert that another runtime runs
+        told = str(error).strip().splitlines()[0]
+        raise InputError(f"--engine ray: an expert cannot be carried to other machines: {told}") from error
     # As many as there is room for, now or when nodes have joined; one is enough to go on.
     room: int = max(1, int(cast(Any, ray).cluster_resources().get("CPU", 1)))
     waiting = ray.data.from_items(items, override_num_blocks=len(items))

@@ -97,8 +97,7 @@ def plan(cohort: Cohort, experts: Sequence[Expert], store: Store) -> list[Portio
     todo = np.flatnonzero(np.any([desk.missing for desk in desks], axis=0))
     bare = cohort.bare()
     portions = []
-    for number in np.unique(todo // store.shard_rows):
-        rows = todo[todo // store.shard_rows == number]
+    for rows in filter(len, np.split(todo, np.flatnonzero(np.diff(todo // store.shard_rows)) + 1)):
         part = bare.take(rows)
         missing = {desk.expert.card.name: desk.missing[rows] for desk in desks}
         known = {desk.expert.card.name: desk.index.holding(part.records) for desk in desks}
