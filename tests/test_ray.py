@@ -28,7 +28,11 @@ from enecg.experts.inputs import InputSpec
 from generated import Trained
 from slow_expert import Slow
 
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore::DeprecationWarning:ray")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),  # pipes of a node that did not start
+]
 CPUS = 2  # of a node
 
 
@@ -46,21 +50,35 @@ def installed() -> None:
 def nodes(installed: None) -> Iterator[Any]:
     """A cluster of two nodes on this machine, to which this process is connected."""
     import ray
-    from ray.cluster_utils import Cluster
 
     facts = {"num_cpus": CPUS, "object_store_memory": 200 * 2**20, "include_dashboard": False}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # of the nodes: they must find the tests' experts
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        found = Cluster(initialize_head=True, head_node_args=facts)
+        found = _started(facts)
         try:
-            found.add_node(**facts)
-            found.wait_for_nodes()
             ray.init(address=found.address, log_to_driver=False, logging_level="error")
             yield found
         finally:
             ray.shutdown()
             found.shutdown()
+
+
+def _started(facts: dict[str, Any]) -> Any:
+    """Two nodes; Ray gives a node 30 s to start, which may be too few on a busy machine: then once more."""
+    from ray.cluster_utils import Cluster
+
+    for again in (True, True, False):
+        found = Cluster()
+        try:
+            found.add_node(**facts)
+            found.add_node(**facts)
+            found.wait_for_nodes(timeout=120)
+            return found
+        except Exception:  # whatever it is, Ray has no class for it
+            found.shutdown()
+            if not again:
+                raise
 
 
 def shards(store: Store) -> dict[str, bytes]:

@@ -61,7 +61,7 @@ def cluster(address: str | None) -> Generator[None]:
     }
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="error", **({} if address else own))
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray has no class of its own for it
         told = " ".join(str(error).split())
         raise InputError(f"--address {address or 'local'}: no Ray cluster can be reached: {told[:300]}") from error
     try:
