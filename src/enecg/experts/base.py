@@ -6,11 +6,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from enecg.experts.inputs import Batch, InputSpec
+from enecg.experts.runtime import TORCH, Runtime
 
 LicenceClass = Literal["permissive", "attribution", "non-commercial", "restricted"]
 
@@ -88,6 +89,8 @@ class Expert(ABC):
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
         view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
         examples: networks of this kind (`enecg.experts.nets.supervised.NETS`) can be trained on what it gives.
+        view: only a gate looks at it; it gets no head and no weight.
+        runtime: how its network is run, if it has one; a lower precision is part of the fingerprint.
     """
 
     card: Card
@@ -97,6 +100,7 @@ class Expert(ABC):
     tabular: ClassVar[bool] = False
     view: ClassVar[bool] = False
     examples: ClassVar[str] = ""
+    runtime: Runtime = TORCH
 
     @abstractmethod
     def encode(self, batch: Batch) -> np.ndarray:
@@ -120,8 +124,19 @@ class Expert(ABC):
         """sha256 of whatever was learned or drawn (weights, random kernels); empty for a pure formula."""
         return self.card.weights.sha256 or ""
 
+    def using(self, runtime: Runtime) -> Self:
+        """The same expert, its network run in another way; an expert without a network stays as it is."""
+        return self
+
+    @property
+    def rounding(self) -> str:
+        """What decides on the rounding in a lower precision, part of the fingerprint."""
+        return str(self.runtime)
+
     @property
     def fingerprint(self) -> str:
-        """sha256 over weights, input contract and code version: the key of this expert's embeddings."""
+        """sha256 over weights, input contract, code version and precision: the key of this expert's embeddings."""
         text = f"{self.card.name}|{self.version}|{self.card.dim}|{self.card.input.key}|{self.state_hash()}"
+        if not self.runtime.is_exact:
+            text = f"{text}|{self.rounding}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -1,14 +1,17 @@
-"""What experts with a torch network share: device, evaluation mode, chunks."""
+"""What experts with a torch network share: device, runtime, chunks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from copy import copy
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from typing_extensions import override
 
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
+from enecg.experts.runtime import Runtime
+from enecg.experts.sessions import Session, Torch
 
 if TYPE_CHECKING:
     import torch
@@ -38,18 +41,40 @@ class NetworkExpert(Expert):
         self.card = card
         self.device = pick_device(device)
         self.module = module.to(self.device).requires_grad_(False).eval()
+        self._session: Session = Torch(self.module, self.device)
+
+    @override
+    def using(self, runtime: Runtime) -> Self:
+        """The same expert, its network run by another runtime or in another precision.
+
+        ONNX Runtime and OpenVINO run on the processor, and the expert then lets go of the torch module.
+
+        Raises:
+            MissingExtra: the runtime is not installed.
+            InputError: the network cannot be run so, or would give other numbers.
+        """
+        from enecg.experts.export import open_session
+
+        other = copy(self)
+        other.runtime = runtime
+        if runtime.name == "torch":
+            other._session = Torch(self.module, self.device, runtime.precision)
+        else:
+            other._session = open_session(self, runtime)
+            other.device = pick_device("cpu")
+            del other.module
+        return other
+
+    @property
+    @override
+    def rounding(self) -> str:
+        return f"{self.runtime} on {self.device.type}"
 
     @override
     def encode(self, batch: Batch) -> np.ndarray:
         """Embed windows: float32 `[window, dim]`."""
-        import torch
-
-        self.module.eval()  # whatever was done to it since
         out = np.empty((len(batch), self.card.dim), np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(batch), self.chunk):
-                rows = slice(start, start + self.chunk)
-                signal = torch.from_numpy(batch.signal[rows]).to(self.device)
-                length = torch.from_numpy(np.ascontiguousarray(batch.length[rows])).to(self.device)
-                out[rows] = self.module(signal, length).float().cpu().numpy()
+        for start in range(0, len(batch), self.chunk):
+            rows = slice(start, start + self.chunk)
+            out[rows] = self._session(batch.signal[rows], batch.length[rows])
         return out

@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 from typing_extensions import override
 
 from enecg.errors import WeightsError
 from enecg.experts.base import Card
-from enecg.experts.inputs import Batch
 from enecg.experts.network import NetworkExpert
 from enecg.experts.registry import Entry, register
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from enecg.experts.weights import State
 
 RECORD: Final = "fetched.json"  # beside the weights: what was fetched, from where, with which hash
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,6 @@ class PublishedExpert(NetworkExpert):
         published: what is known of it.
         folder: where its files lie.
         device: where to compute; a GPU when there is one by default.
-        precision: of the arithmetic. bfloat16 is faster where the hardware has it, and makes other embeddings.
         cache: where converted weights are kept; the user's cache by default.
 
     Raises:
@@ -83,27 +79,17 @@ class PublishedExpert(NetworkExpert):
         published: Published,
         folder: Path,
         device: str | None = None,
-        precision: Precision = "float32",
         cache: Path | None = None,
     ) -> None:
         self.published = published
-        self.precision = precision
         self.chunk = published.chunk  # type: ignore[misc]
         state, config, self.sha256 = read(published, folder, cache)
         super().__init__(published.card, _built(published, folder, state, config), device)
 
     @override
     def state_hash(self) -> str:
-        """sha256 of the file, with the recipe's version and the precision."""
-        return f"{self.sha256}|{self.published.version}|{self.precision}"
-
-    @override
-    def encode(self, batch: Batch) -> np.ndarray:
-        """Embed windows: float32 `[window, dim]`."""
-        import torch
-
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            return super().encode(batch)
+        """sha256 of the file, with the recipe's version."""
+        return f"{self.sha256}|{self.published.version}"
 
 
 def _built(published: Published, folder: Path, state: State, config: Mapping[str, Any]) -> torch.nn.Module:
@@ -144,9 +130,9 @@ def find(name: str) -> Published | None:
     return _PUBLISHED.get(registry.entry(name).name)
 
 
-def load(published: Published, device: str | None = None, precision: Precision = "float32") -> PublishedExpert:
+def load(published: Published, device: str | None = None) -> PublishedExpert:
     """The expert with the weights that lie on this machine (`WeightsError` says how to fetch them when none do)."""
-    return PublishedExpert(published, here(published.card), device, precision)
+    return PublishedExpert(published, here(published.card), device)
 
 
 def here(card: Card) -> Path:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from enecg.errors import InputError
 from enecg.experts.base import Card, Expert
+from enecg.experts.runtime import TORCH, Runtime
 
 ENTRY_POINTS = "enecg.experts"
 CARD_FILE = "card.json"
@@ -168,6 +169,7 @@ def resolve(wanted: str | Sequence[str]) -> list[str]:
 
 
 @cache
-def create(name: str) -> Expert:
-    """The expert itself, made once per process."""
-    return entry(name).create()
+def create(name: str, runtime: Runtime = TORCH) -> Expert:
+    """The expert itself, made once per process and runtime (`InputError` when its network cannot be run so)."""
+    made = entry(name).create()
+    return made if runtime == TORCH else made.using(runtime)

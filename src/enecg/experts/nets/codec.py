@@ -8,6 +8,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 from torch.nn import functional as F
+from typing_extensions import override
+
+from enecg.experts.nets.staged import Staged
+from enecg.experts.nets.transformer import Layer, seen_by_all
 
 WIDTH = 128
 PATCH = 10  # samples per token
@@ -16,7 +20,7 @@ LAYERS = 4
 HEADS = ("refine.*", "head.*", "head_sample.*", "beat_sample.*", "rhythm_sample.*")
 
 
-class Codec(nn.Module):
+class Codec(Staged):
     """Tokens of single leads; key names are those of the published file."""
 
     pos_enc: torch.Tensor
@@ -27,8 +31,8 @@ class Codec(nn.Module):
         self.register_buffer("pos_enc", torch.zeros(1, 512, WIDTH))
         self.lower_convs = nn.ModuleList(nn.Conv1d(WIDTH, WIDTH, 7, padding=3) for _ in range(LAYERS))
         self.lower_norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(LAYERS))
-        layer = nn.TransformerEncoderLayer(WIDTH, 4, 256, activation="gelu", batch_first=True, norm_first=True)
-        self.upper_transformer = nn.TransformerEncoder(layer, LAYERS, enable_nested_tensor=False)
+        layers = nn.ModuleList(Layer(WIDTH, 4, 256, norm_first=True) for _ in range(LAYERS))
+        self.upper_transformer = nn.ModuleDict({"layers": layers})
 
     def tokens(self, lead: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Embed single leads.
@@ -43,26 +47,34 @@ class Codec(nn.Module):
         hidden = self.conv_tok(lead[:, None]).transpose(1, 2)
         hidden = hidden + self.pos_enc[:, : hidden.shape[1]]
         valid = torch.arange(hidden.shape[1], device=lead.device) * PATCH < length[:, None]
-        padding = None if bool(valid.all()) else ~valid
+        seen = seen_by_all(valid)
         for conv, norm in zip(self.lower_convs, self.lower_norms, strict=True):
-            if padding is not None:  # zeros, as beyond the end of a window
-                hidden = hidden.masked_fill(padding[..., None], 0)
+            if seen is not None:  # zeros, as beyond the end of a window
+                hidden = hidden.masked_fill(~valid[..., None], 0)
             hidden = norm(F.gelu(conv(hidden.transpose(1, 2)).transpose(1, 2)) + hidden)
-        return self.upper_transformer(hidden, src_key_padding_mask=padding), valid
+        for layer in self.upper_transformer.get_submodule("layers").children():
+            hidden = layer(hidden, seen)
+        return hidden, valid
 
-    def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+    @staticmethod
+    @override
+    def first(signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """Ranks of the samples of each lead: signals at 500 Hz in any unit, for only their order counts."""
+        return rank_normalise(signal.flatten(0, 1), length.repeat_interleave(signal.shape[1])).view(signal.shape)
+
+    @override
+    def core(self, seen: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """Mean and deviation over time of each lead's tokens.
 
         Args:
-            signal: `[window, lead, sample]` at 500 Hz, in any unit: only the order of the samples counts.
+            seen: ranks `[window, lead, sample]`.
             length: `[window]`; samples that are not padding.
 
         Returns:
             `[window, lead * 2 * 128]`.
         """
-        count, leads, samples = signal.shape
-        length = length.repeat_interleave(leads)
-        tokens, valid = self.tokens(rank_normalise(signal.reshape(count * leads, samples), length), length)
+        count, leads, _ = seen.shape
+        tokens, valid = self.tokens(seen.flatten(0, 1), length.repeat_interleave(leads))
         share = (valid / valid.sum(1, keepdim=True))[..., None]
         mean = (tokens * share).sum(1)
         variance = ((tokens - mean[:, None]).square() * share).sum(1)

@@ -13,6 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from enecg.experts.nets.transformer import Layer, seen_by_all
+
 if TYPE_CHECKING:
     from enecg.experts.weights import State
 
@@ -78,10 +80,7 @@ class EcgFm(nn.Module):
         self.places = nn.Conv1d(shape.width, shape.width, shape.reach, padding=shape.reach // 2, groups=shape.groups)
         self.norm = nn.LayerNorm(shape.width)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                shape.width, shape.heads, shape.hidden, activation="gelu", batch_first=True, norm_first=shape.norm_first
-            )
-            for _ in range(shape.layers)
+            Layer(shape.width, shape.heads, shape.hidden, shape.norm_first) for _ in range(shape.layers)
         )
         self.labels = nn.Linear(shape.width, shape.labels) if shape.labels else None
 
@@ -104,11 +103,11 @@ class EcgFm(nn.Module):
         valid = (length >> self.shape.convolutions).clamp(1, count)
         padding = torch.arange(count, device=signal.device) >= valid[:, None]
         hidden = (hidden + placed).masked_fill(padding[..., None], 0)
-        mask = padding if bool(padding.any()) else None
+        seen = seen_by_all(~padding)
         if not self.shape.norm_first:
             hidden = self.norm(hidden)
         for layer in self.layers:
-            hidden = layer(hidden, src_key_padding_mask=mask)
+            hidden = layer(hidden, seen)
         return self.norm(hidden) if self.shape.norm_first else hidden, padding
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

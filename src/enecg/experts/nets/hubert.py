@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 from torch import nn
+from typing_extensions import override
 
 from enecg.experts.nets import ecgfm
+from enecg.experts.nets.staged import Staged
 from enecg.experts.nets.transformer import rename
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _NAMES: Final = (
 )
 
 
-class HubertEcg(ecgfm.EcgFm):
+class HubertEcg(Staged, ecgfm.EcgFm):
     """The encoder; the embedding is the mean of the tokens of the joined leads.
 
     Args:
@@ -51,10 +53,16 @@ class HubertEcg(ecgfm.EcgFm):
             feature.conv = nn.Conv1d(before, shape.channels, kernel, stride=stride, bias=False)
             self.features.append(feature)
 
-    def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-        """Signals `[window, lead, sample]` at 500 Hz to `[window, width]`."""
-        joined = join(signal)[:, None]
-        tokens, _ = self.tokens(joined, torch.full_like(length, joined.shape[-1]))
+    @staticmethod
+    @override
+    def first(signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """Signals `[window, lead, sample]` at 500 Hz to `[window, 1, lead * sample / 5]`."""
+        return join(signal)[:, None]
+
+    @override
+    def core(self, seen: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """Joined leads `[window, 1, sample]` to `[window, width]`."""
+        tokens, _ = self.tokens(seen, torch.full_like(length, seen.shape[-1]))
         return tokens.mean(1)
 
 

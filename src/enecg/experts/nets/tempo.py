@@ -123,12 +123,12 @@ class Tempo(nn.Module):
         for part, series, prompt in zip(PARTS, (trend, season, leads - trend - season), self.prompts, strict=True):
             padded = F.pad(series[:, None], (0, self.shape.stride), mode="replicate")[:, 0]
             patches = self.get_submodule(f"in_layer_{part}")(padded.unfold(-1, self.shape.patch, self.shape.stride))
-            sequence += [prompt.expand(len(leads), -1, -1), patches]
+            sequence += [prompt.expand(leads.shape[0], -1, -1), patches]
         hidden = torch.cat(sequence, dim=1)
         hidden = hidden + self.wpe.weight[: hidden.shape[1]]
         for block in self.blocks:
             hidden = block(hidden)
-        parts: torch.Tensor = self.ln_f(hidden).view(len(leads), len(PARTS), -1, self.shape.width)
+        parts: torch.Tensor = self.ln_f(hidden).view(leads.shape[0], len(PARTS), -1, self.shape.width)
         return parts[:, :, len(PROMPTS[0]) :]
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

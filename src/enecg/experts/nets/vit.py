@@ -116,7 +116,7 @@ class Jepa(nn.Module):
 
     def forward(self, signal: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """Signals `[window, lead, sample]` to `[window, width]`."""
-        tokens = self.W_P(signal.reshape(len(signal), -1, self.shape.patch))
+        tokens = self.W_P(signal.reshape(signal.shape[0], -1, self.shape.patch))
         for block in self.blocks:
             tokens = block(tokens + self.pos_embed, self.crossing)
         embedding: torch.Tensor = self.norm(tokens).mean(1)
