@@ -14,6 +14,7 @@ Arguments that several of them take:
 - `where`: row filter over the manifest's columns, such as `"strat_fold <= 8"`.
 - `tasks`: `"age,sex"` or a list of such; see `enecg.tasks.parse_tasks`.
 - `experts`: `"offline"`, `"rhythm,beat"` or a list of names, sets and folders.
+- `runtime`: how experts' networks are run: `"torch"`, `"onnx"`, `"openvino"`, or with a precision `"torch bfloat16"`.
 - `store`: folder of the embedding store; by default in the user's cache.
 - `progress`: a progress bar on standard error, and lines for each step to `say`.
 - `say`: called with a line about whatever was skipped, could not be read or should be known; by default nobody is.
@@ -47,6 +48,7 @@ from enecg.evaluate.reproduce import reproduce as run_reproduce
 from enecg.evaluate.run import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
+from enecg.experts.runtime import TORCH, Runtime
 from enecg.experts.weights import cache_folder
 from enecg.places import place
 from enecg.recording import Recording
@@ -102,11 +104,16 @@ class Bundle:
         return self.digest
 
 
-def load(folder: str | Path) -> Bundle:
+def load(folder: str | Path, runtime: str | Runtime | None = None) -> Bundle:
     """Load a bundle from its folder, with the experts that it was trained on.
 
+    Args:
+        folder: of the bundle.
+        runtime: of the experts' networks, in float32. A bundle that was fitted in a lower precision keeps its own.
+
     Raises:
-        InputError: no bundle, another format, a changed file, or an expert that is missing or another one.
+        InputError: no bundle, another format, a changed file, an expert that is missing or another one, or a runtime
+            that would give it other embeddings than those that it was fitted on.
     """
     ensemble, digest = bundles.load(Path(folder))
     known = registry.names(views=True)
@@ -116,7 +123,7 @@ def load(folder: str | Path) -> Bundle:
                 f"{folder}: needs the expert {info.name!r}, which is not known here; "
                 f"set ENECG_EXPERTS to the folder that holds the expert's own folder"
             )
-    experts = _create([info.name for info in ensemble.experts])
+    experts = [registry.create(info.name, _runtime_of(info, runtime)) for info in ensemble.experts]
     ensemble.check([ExpertInfo.of(expert) for expert in experts])
     return Bundle(ensemble, experts, digest)
 
@@ -127,6 +134,7 @@ def embed(
     store: str | Path | None = None,
     *,
     where: str | None = None,
+    runtime: str | Runtime = TORCH,
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
@@ -152,12 +160,13 @@ def embed(
     """
     check_engine(engine, address)
     cohort = _cohort(manifest, where)
+    found = _create(experts, runtime)
     if engine == "ray":
         from enecg.embed import ray
 
-        report = ray.embed(cohort, _create(experts), _store(store), address=address, progress=progress)
+        report = ray.embed(cohort, found, _store(store), address=address, progress=progress)
     else:
-        report = pipeline.embed(cohort, _create(experts), _store(store), progress=progress)
+        report = pipeline.embed(cohort, found, _store(store), progress=progress)
     _tell_skipped(report.skipped, say)
     return report
 
@@ -169,6 +178,7 @@ def fit(
     store: str | Path | None = None,
     *,
     where: str | None = None,
+    runtime: str | Runtime = TORCH,
     recipe: str = "default",
     seed: int = 0,
     progress: bool = False,
@@ -182,6 +192,7 @@ def fit(
         experts: whose embeddings it learns from.
         store: of the embeddings.
         where: row filter.
+        runtime: of the experts' networks.
         recipe: how heads and weights are made; `enecg.ensemble.recipe.RECIPES` has the names.
         seed: of everything random.
         progress: show it.
@@ -192,7 +203,7 @@ def fit(
     """
     chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], say)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
     targets = [cohort.target(task) for task in wanted]
     _tell_problems(targets, say)
     for target in targets:
@@ -258,6 +269,7 @@ def crossval(
     *,
     folds: int = 5,
     where: str | None = None,
+    runtime: str | Runtime = TORCH,
     recipe: str = "default",
     replicates: int = 1000,
     seed: int = 0,
@@ -275,6 +287,7 @@ def crossval(
         store: of the embeddings.
         folds: how many; no subject is in two.
         where: row filter.
+        runtime: of the experts' networks.
         recipe: as for `fit`.
         replicates: bootstrap resamples of the subjects.
         seed: of the folds, the fits and the resamples.
@@ -292,7 +305,7 @@ def crossval(
     """
     chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], say)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
@@ -346,7 +359,7 @@ def reproduce(
     views = dict.fromkeys(view for recipe in chosen for view in recipe.views)
     cohort = _cohort(manifest, where)
     wanted = parse_tasks(tasks) if tasks is not None else _labelled(cohort)
-    found = _fit_for(cohort, [*registry.resolve(experts), *views], say)
+    found = _fit_for(cohort, [*registry.resolve(experts), *views], TORCH, say)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
@@ -447,13 +460,26 @@ def predict_archive(
     return summary
 
 
-def _create(names: str | Sequence[str]) -> list[Expert]:
-    return [registry.create(name) for name in registry.resolve(names)]
+def _create(names: str | Sequence[str], runtime: str | Runtime) -> list[Expert]:
+    chosen = Runtime.parse(runtime)
+    return [registry.create(name, chosen) for name in registry.resolve(names)]
 
 
-def _fit_for(cohort: Cohort, names: Sequence[str], say: Say) -> list[Expert]:
+def _runtime_of(info: ExpertInfo, asked: str | Runtime | None) -> Runtime:
+    """How a bundle's expert is run: as it is asked for, unless its embeddings would be others."""
+    wanted = None if asked is None else Runtime.parse(asked)
+    if info.runtime:
+        if wanted not in (None, Runtime.parse(info.runtime)):
+            raise InputError(f"{info.name}: the bundle was fitted in {info.runtime}; leave --runtime out")
+        return Runtime.parse(info.runtime)
+    if wanted is not None and not wanted.is_exact:
+        raise InputError(f"{info.name}: the bundle was fitted in float32; fit another one with --precision")
+    return wanted or TORCH
+
+
+def _fit_for(cohort: Cohort, names: Sequence[str], runtime: str | Runtime, say: Say) -> list[Expert]:
     """The experts, those that know labels of the cohort replaced."""
-    found, told = trained_anew(cohort, _create(names))
+    found, told = trained_anew(cohort, _create(names, runtime))
     _tell("note: ", told, say)
     return found
 

@@ -13,6 +13,7 @@ from enecg.cli_experts import app as experts_app
 from enecg.cli_experts import pretrain
 from enecg.cli_store import app as store_app
 from enecg.errors import EnecgError, InputError
+from enecg.experts.runtime import Runtime
 from enecg.places import name_of, place
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ Manifest = Annotated[Any, typer.Argument(parser=place, metavar="MANIFEST", show_
 Bundle = Annotated[Path, typer.Argument(help="Folder that `enecg fit --out` wrote.", show_default=False)]
 Tasks = Annotated[str, typer.Option(help="age, sex, rr_interval, potassium, arrhythmia; NAME=COLUMN; NAME:KIND.")]
 Experts = Annotated[str, typer.Option(help="Names, sets or folders, separated by commas.")]
+RuntimeName = Annotated[str, typer.Option("--runtime", help="torch; or onnx or openvino, faster on a processor.")]
+AnyRuntime = Annotated[str | None, typer.Option("--runtime", help="torch, onnx or openvino; as fitted by default.")]
+PrecisionName = Annotated[str, typer.Option("--precision", help="float32; or bfloat16 or int8: other embeddings.")]
 Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, such as 'strat_fold <= 8'.")]
 Recipe = Annotated[str, typer.Option(help="default; light for a first look; paper or paper-tuned: EnECG as described.")]
 _STORE: dict[str, Any] = {"parser": place, "metavar": "DIR", "show_default": False}
@@ -109,6 +113,8 @@ def embed(
     store: Annotated[Any, typer.Option(help="Embedding store.", **_STORE)],
     experts: Experts = "offline",
     where: Where = None,
+    runtime: RuntimeName = "torch",
+    precision: PrecisionName = "float32",
     engine: Engine = "local",
     address: Address = None,
     json_file: JsonFile = None,
@@ -118,8 +124,9 @@ def embed(
     from enecg import api, show
 
     report = api.embed(
-        manifest, experts, store, where=where, engine=engine, address=address, progress=not quiet, say=_say
-    )
+        manifest, experts, store, where=where, runtime=Runtime(runtime, precision), engine=engine, address=address,
+        progress=not quiet, say=_say,
+    )  # fmt: skip
     if json_file:
         skipped = [vars(each) for each in report.skipped]
         counts = {"n_recordings": report.n, "computed": report.computed, "reused": report.reused}
@@ -137,6 +144,8 @@ def fit(
     out: Annotated[Path, typer.Option(help="Folder for the bundle.", show_default=False)],
     experts: Experts = "offline",
     where: Where = None,
+    runtime: RuntimeName = "torch",
+    precision: PrecisionName = "float32",
     recipe: Recipe = "default",
     store: StoreDir = None,
     seed: Seed = 0,
@@ -148,8 +157,9 @@ def fit(
 
     check_place(out)
     bundle = api.fit(
-        manifest, tasks, experts, store, where=where, recipe=recipe, seed=seed, progress=not quiet, say=_say
-    )
+        manifest, tasks, experts, store,
+        where=where, runtime=Runtime(runtime, precision), recipe=recipe, seed=seed, progress=not quiet, say=_say,
+    )  # fmt: skip
     digest = bundle.save(out)
     show.weights(bundle.ensemble)
     typer.echo(f"bundle: {out} ({digest[:12]}); {show.trained_on(bundle.ensemble)}. {NOTICE}")
@@ -164,6 +174,7 @@ def evaluate(
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
     markdown_file: MarkdownFile = None,
+    runtime: AnyRuntime = None,
     store: StoreDir = None,
     replicates: Replicates = 1000,
     seed: Seed = 0,
@@ -173,7 +184,7 @@ def evaluate(
     from enecg import api
 
     found = api.evaluate(
-        bundle, manifest, store,
+        api.load(bundle, runtime), manifest, store,
         where=where, tasks=tasks, replicates=replicates, seed=seed, progress=not quiet, say=_say,
     )  # fmt: skip
     title = f"Evaluation on {name_of(manifest)}"
@@ -187,6 +198,8 @@ def crossval(
     experts: Experts = "offline",
     folds: Annotated[int, typer.Option(help="Folds, by subject.", min=2)] = 5,
     where: Where = None,
+    runtime: RuntimeName = "torch",
+    precision: PrecisionName = "float32",
     recipe: Recipe = "default",
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
@@ -203,7 +216,7 @@ def crossval(
 
     found = api.crossval(
         manifest, tasks, experts, store,
-        folds=folds, where=where, recipe=recipe, replicates=replicates, seed=seed,
+        folds=folds, where=where, runtime=Runtime(runtime, precision), recipe=recipe, replicates=replicates, seed=seed,
         **_spread(jobs, work), progress=not quiet, say=_say,
     )  # fmt: skip
     note = f"{folds}-fold cross-validation by subject."
@@ -284,6 +297,7 @@ def predict(
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
+    runtime: AnyRuntime = None,
     budget: Annotated[float | None, typer.Option(help="Share of the experts' time that may be spent.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Experts that may look.", min=1)] = None,
     engine: Engine = "local",
@@ -300,7 +314,7 @@ def predict(
     from enecg import api
     from enecg.cohort.listing import listed
 
-    loaded = api.load(bundle).within(budget, top_k)
+    loaded = api.load(bundle, runtime).within(budget, top_k)
     if format == "parquet":
         options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": _say}
         found = api.predict_archive(loaded, files, out, rate=rate, unit=unit, **options)

@@ -30,6 +30,7 @@ class ExpertInfo:
     cost_ms: float | None = None
     view: bool = False
     examples: str = ""
+    runtime: str = ""  # "openvino bfloat16" and the like; empty in float32, where it does not matter
 
     @classmethod
     def of(cls, expert: Expert) -> ExpertInfo:
@@ -39,6 +40,7 @@ class ExpertInfo:
             card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
             card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.view,
             expert.examples,
+            "" if expert.runtime.is_exact else str(expert.runtime),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:

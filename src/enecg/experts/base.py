@@ -89,7 +89,6 @@ class Expert(ABC):
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
         view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
         examples: networks of this kind (`enecg.experts.nets.supervised.NETS`) can be trained on what it gives.
-        view: only a gate looks at it; it gets no head and no weight.
         runtime: how its network is run, if it has one; a lower precision is part of the fingerprint.
     """
 

@@ -168,8 +168,12 @@ def resolve(wanted: str | Sequence[str]) -> list[str]:
     return list(out)
 
 
-@cache
 def create(name: str, runtime: Runtime = TORCH) -> Expert:
     """The expert itself, made once per process and runtime (`InputError` when its network cannot be run so)."""
+    return _create(name, runtime)
+
+
+@cache
+def _create(name: str, runtime: Runtime) -> Expert:
     made = entry(name).create()
     return made if runtime == TORCH else made.using(runtime)
