@@ -19,6 +19,7 @@ from enecg.errors import WeightsError
 from enecg.experts import generate, registry
 from enecg.experts.base import Weights
 from enecg.experts.published import Published, PublishedExpert, find, load
+from enecg.experts.runtime import Runtime
 from enecg.experts.verify import batch_for, goldens, verify
 from enecg.experts.weights import sha256_of
 
@@ -63,12 +64,13 @@ def test_the_fingerprint_tells_weights_versions_and_precisions_apart(small: Publ
     generate.write(small, folder, seed=1)
     other = load(small)
     later = load(replace(small, version="2"))
-    rough = load(small, precision="bfloat16")
+    rough = one.using(Runtime("torch", "bfloat16"))
     assert len({expert.fingerprint for expert in (one, other, later, rough)}) == 4
 
 
 def test_bfloat16_is_near(small: Published, folder: Path) -> None:
-    exact, rough = load(small), load(small, precision="bfloat16")
+    exact = load(small)
+    rough = exact.using(Runtime("torch", "bfloat16"))
     batch = batch_for(exact)
     one, other = exact.encode(batch), rough.encode(batch)
     assert other.dtype == np.float32

@@ -138,6 +138,9 @@ def _export(expert: NetworkExpert, path: Path) -> None:
 
     require("onnxscript", "onnx", "exporting a network")
     name, batch = expert.card.name, example(expert)
+    why = getattr(expert.module, "not_exported", "")
+    if why:
+        raise _unexported(name, why)
     given = torch.from_numpy(batch.signal), torch.from_numpy(np.ascontiguousarray(batch.length))
     network, given = _exportable(_on_cpu(expert), given)
     count = torch.export.Dim("window")
@@ -151,10 +154,12 @@ def _export(expert: NetworkExpert, path: Path) -> None:
             assert program is not None  # it is, with dynamo
             program.save(str(Path(work) / path.name), external_data=False)
         except torch.onnx.OnnxExporterError as error:
-            raise InputError(
-                f"{name}: its network cannot be exported to ONNX ({_reason(error)}); run it with --runtime torch"
-            ) from None
+            raise _unexported(name, _reason(error)) from None
         (Path(work) / path.name).replace(path)
+
+
+def _unexported(name: str, why: str) -> InputError:
+    return InputError(f"{name}: its network cannot be exported to ONNX ({why}); run it with --runtime torch")
 
 
 def _exportable(

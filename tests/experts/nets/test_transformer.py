@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from enecg.experts.nets.transformer import Block, rename
+from enecg.experts.nets.transformer import Block, Layer, rename, seen_by_all
 from enecg.experts.nets.vit import Jepa, Shape, StMem
 
 
@@ -20,6 +20,21 @@ def test_block_equals_the_encoder_layer_of_torch() -> None:
     tokens = torch.randn(2, 5, 16)
     with torch.inference_mode():
         torch.testing.assert_close(own(tokens), other(tokens), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_layer_equals_the_encoder_layer_of_torch(norm_first: bool) -> None:
+    torch.manual_seed(0)
+    own = Layer(16, 4, 32, norm_first).eval()
+    other = nn.TransformerEncoderLayer(16, 4, 32, activation="gelu", batch_first=True, norm_first=norm_first).eval()
+    other.load_state_dict(own.state_dict())
+    tokens = torch.randn(2, 5, 16)
+    valid = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    with torch.inference_mode():
+        assert seen_by_all(valid[:1]) is None
+        torch.testing.assert_close(own(tokens), other(tokens), atol=1e-6, rtol=1e-5)
+        masked = other(tokens, src_key_padding_mask=~valid)
+        torch.testing.assert_close(own(tokens, seen_by_all(valid))[valid], masked[valid], atol=1e-6, rtol=1e-5)
 
 
 def test_causal_block_does_not_look_ahead() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 import torch
 from torch import nn
@@ -92,6 +92,8 @@ class TimesBlock(nn.Module):
 
 class TimesNet(nn.Module):
     """The forecaster; key names are those of the library's files."""
+
+    not_exported: ClassVar[str] = "its shape follows the periods of each recording"
 
     def __init__(self, shape: TimesNetShape) -> None:
         super().__init__()
