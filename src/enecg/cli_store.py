@@ -85,16 +85,16 @@ def prune(
     )
 
 
-def _known(stored: set[str], experts: str | None) -> dict[str, str | None]:
+def _known(stored: set[str], experts: str | None) -> dict[str, frozenset[str] | None]:
     """The fingerprints of those experts that are in a store and known here; None for one that cannot be made here."""
     from enecg.experts import registry
 
     if experts is not None:
         registry.resolve(experts)
-    known: dict[str, str | None] = {}
+    known: dict[str, frozenset[str] | None] = {}
     for name in stored.intersection(registry.names()):
         try:
-            known[name] = registry.create(name).fingerprint if registry.entry(name).available() else None
+            known[name] = registry.create(name).fingerprints() if registry.entry(name).available() else None
         except InputError:
             known[name] = None
     return known

@@ -26,7 +26,7 @@ class Newer(Summary):
 
 
 SMALL = Summary("small", LEADS)
-KNOWN = {"small": SMALL.fingerprint}
+KNOWN = {"small": SMALL.fingerprints()}
 
 
 def everything(store: Store) -> dict[str, bytes]:
@@ -99,7 +99,7 @@ def test_pruning_removes_what_is_not_needed_and_nothing_else(tmp_path: Path) -> 
     for path in (stale, fresh):
         path.write_bytes(b"PAR1")
     os.utime(stale, (0, 0))
-    known = {"small": newer.fingerprint, "kept": None}
+    known = {"small": newer.fingerprints(), "kept": None}
     before = everything(store)
     planned = prune(store, known, dry_run=True)
     assert everything(store) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,6 +89,15 @@ def test_is_refused_with_the_difference_where_it_answers_otherwise(runtime: Runt
         expert.module.get_parameter("norm.weight")[0] += 0.01  # the card, and so the fingerprint, stay as they are
     with pytest.raises(InputError, match=r"st-mem: in \w+ float32 its embeddings are \d.\de-0\d away from"):
         expert.using(runtime)
+
+
+@pytest.mark.parametrize("runtime", [*FAST, Runtime("onnx", "int8")], ids=str)
+def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
+    fast = toy("hubert-ecg-small").using(runtime)
+    moved = pickle.loads(pickle.dumps(fast))
+    batch = batch_for(fast)
+    np.testing.assert_array_equal(moved.encode(batch), fast.encode(batch))
+    assert moved.fingerprint == fast.fingerprint
 
 
 def test_in_int8_a_window_does_not_depend_on_its_mates() -> None:

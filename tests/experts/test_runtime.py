@@ -6,7 +6,7 @@ import pytest
 
 from enecg.errors import InputError
 from enecg.experts import registry
-from enecg.experts.runtime import PRECISIONS, TORCH, Runtime
+from enecg.experts.runtime import TORCH, Runtime
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,8 @@ def test_what_is_not_offered_is_refused_with_what_is(name: str, precision: str, 
 
 
 def test_goes_by_its_text() -> None:
-    for name, offered in PRECISIONS.items():
-        for precision in offered:
-            runtime = Runtime(name, precision)
-            assert Runtime.parse(str(runtime)) == Runtime.parse(runtime) == runtime
+    for runtime in Runtime.every():
+        assert Runtime.parse(str(runtime)) == Runtime.parse(runtime) == runtime
     assert Runtime.parse("openvino") == Runtime("openvino", "float32")
 
 
@@ -37,6 +35,8 @@ def test_only_a_lower_precision_makes_another_expert() -> None:
     rough = tiny.using(Runtime("torch", "bfloat16"))
     assert rough.fingerprint != tiny.fingerprint
     assert rough.using(TORCH).fingerprint == tiny.fingerprint
+    assert tiny.fingerprints() >= {tiny.fingerprint, rough.fingerprint}
+    assert len(tiny.fingerprints()) == 4  # torch and OpenVINO in bfloat16, ONNX Runtime in int8
     assert registry.create("tiny", TORCH) is tiny
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -126,7 +126,7 @@ class Pruned:
         return sum(each.bytes for each in self.removed)
 
 
-def prune(store: Store, known: Mapping[str, str | None], *, dry_run: bool = False) -> Pruned:
+def prune(store: Store, known: Mapping[str, Collection[str] | None], *, dry_run: bool = False) -> Pruned:
     """Remove what nobody needs: other experts' and versions' shards, damaged files, and rows with a later one.
 
     Of several rows of one record id the one stored last stays. Small shards are joined. A run that is killed meanwhile
@@ -134,8 +134,8 @@ def prune(store: Store, known: Mapping[str, str | None], *, dry_run: bool = Fals
 
     Args:
         store: to be pruned.
-        known: name of an expert -> its fingerprint, or None where that cannot be had here; what is stored of such
-            an expert is kept. An expert that is not in it is needed no more.
+        known: name of an expert -> its fingerprints, one for each precision, or None where they cannot be had here;
+            what is stored of such an expert is kept. An expert that is not in it is needed no more.
         dry_run: only say what would be done.
     """
     done = Pruned()
@@ -172,11 +172,12 @@ def prune(store: Store, known: Mapping[str, str | None], *, dry_run: bool = Fals
     return done
 
 
-def _needless(origin: Origin, known: Mapping[str, str | None]) -> str:
+def _needless(origin: Origin, known: Mapping[str, Collection[str] | None]) -> str:
     """Why an expert's embeddings are needed no more; empty when they are."""
     if origin.expert not in known:
         return f"no expert {origin.expert} is known here"
-    if known[origin.expert] not in (None, origin.fingerprint):
+    current = known[origin.expert]
+    if current is not None and origin.fingerprint not in current:
         return f"of another version of {origin.expert}: {origin.fingerprint[:12]}"
     return ""
 

@@ -127,6 +127,10 @@ class Expert(ABC):
         """The same expert, its network run in another way; an expert without a network stays as it is."""
         return self
 
+    def fingerprints(self) -> frozenset[str]:
+        """Its fingerprints in all runtimes and precisions that there are; they need not be installed."""
+        return frozenset({self.fingerprint})
+
     @property
     def rounding(self) -> str:
         """What decides on the rounding in a lower precision, part of the fingerprint."""

@@ -65,6 +65,16 @@ class NetworkExpert(Expert):
             del other.module
         return other
 
+    @override
+    def fingerprints(self) -> frozenset[str]:
+        found = set()
+        for runtime in Runtime.every():
+            other = copy(self)
+            other.runtime = runtime
+            other.device = self.device if runtime.name == "torch" else pick_device("cpu")
+            found.add(other.fingerprint)
+        return frozenset(found)
+
     @property
     @override
     def rounding(self) -> str:

@@ -60,6 +60,11 @@ class Runtime:
         """Largest relative difference from torch in float32 with which a network is accepted."""
         return NOISE if self.is_exact else LOSS
 
+    @classmethod
+    def every(cls) -> list[Runtime]:
+        """All that there are."""
+        return [cls(name, precision) for name, offered in PRECISIONS.items() for precision in offered]
+
     def __str__(self) -> str:
         return f"{self.name} {self.precision}"
 

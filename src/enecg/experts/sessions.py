@@ -78,23 +78,43 @@ class Behind(Session):
         return self._session(seen, length)
 
 
-class Onnx(Session):
+class Exported(Session):
+    """A session on an exported network. It goes to other processes with the whole file, which they may not have.
+
+    Args:
+        model: the ONNX file, or what is in it.
+    """
+
+    def __init__(self, model: Path | bytes) -> None:
+        self._model = model
+
+    def content(self) -> bytes:
+        """The exported network."""
+        return self._model if isinstance(self._model, bytes) else self._model.read_bytes()
+
+
+class Onnx(Exported):
     """ONNX Runtime on the processor.
 
     Args:
-        path: an exported network.
+        model: an exported network.
         by_window: give it one window at a time. Whole numbers are scaled by the largest of whatever is in the batch, so
             that a window's embedding would depend on its mates.
     """
 
-    def __init__(self, path: Path, by_window: bool = False) -> None:
+    def __init__(self, model: Path | bytes, by_window: bool = False) -> None:
+        super().__init__(model)
         package: Any = require("onnxruntime", "onnx", "--runtime onnx")
         options = package.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors
-        self._session = package.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        source = model if isinstance(model, bytes) else str(model)
+        self._session = package.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         self._names = [each.name for each in self._session.get_inputs()]  # some networks do not ask for the length
         self._by_window = by_window
+
+    def __reduce__(self) -> tuple[type[Onnx], tuple[bytes, bool]]:
+        return Onnx, (self.content(), self._by_window)
 
     @override
     def __call__(self, signal: np.ndarray, length: np.ndarray) -> np.ndarray:
@@ -108,18 +128,20 @@ class Onnx(Session):
         return embedded
 
 
-class OpenVino(Session):
+class OpenVino(Exported):
     """OpenVINO on the processor.
 
     Args:
-        path: an exported network.
+        model: an exported network.
         precision: float32 or bfloat16, which it would take by itself where there is hardware for it.
 
     Raises:
         InputError: the processor has no bfloat16.
     """
 
-    def __init__(self, path: Path, precision: str = "float32") -> None:
+    def __init__(self, model: Path | bytes, precision: str = "float32") -> None:
+        super().__init__(model)
+        self._precision = precision
         package: Any = require("openvino", "openvino", "--runtime openvino")
         core = package.Core()
         if precision == "bfloat16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -131,9 +153,13 @@ class OpenVino(Session):
             "NUM_STREAMS": streams,  # so that each call is computed by one thread
             "ENABLE_CPU_PINNING": False,  # two processes would be pinned to the same cores
         }
-        self._compiled = core.compile_model(str(path), "CPU", settings)
+        read = core.read_model(model if isinstance(model, bytes) else str(model))
+        self._compiled = core.compile_model(read, "CPU", settings)
         self._names = [port.get_any_name() for port in self._compiled.inputs]
         self._mine = threading.local()
+
+    def __reduce__(self) -> tuple[type[OpenVino], tuple[bytes, str]]:
+        return OpenVino, (self.content(), self._precision)
 
     @override
     def __call__(self, signal: np.ndarray, length: np.ndarray) -> np.ndarray:
