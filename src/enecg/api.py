@@ -147,6 +147,7 @@ def embed(
         experts: who looks at them.
         store: of the embeddings.
         where: row filter.
+        runtime: of the experts' networks.
         engine: `local`, or `ray` for the processors of a cluster, with the same result.
         address: of a Ray cluster; by default one on this machine.
         progress: show it.
