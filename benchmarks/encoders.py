@@ -8,6 +8,7 @@ only say what to expect. `ENECG_CACHE` keeps exports from one run to the next.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -138,7 +139,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         for option, about in options.items():
             if "speed" in about:
                 ratios[f"{name} {option}"] = about["speed"]
-        print(name, figures["experts"][name], flush=True)
+        print(name, figures["experts"][name], file=sys.stderr)
         if name == "merl":
             figures["threads_merl"] = threads(expert, batch, turns)
     return ratios, figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -89,7 +90,7 @@ def measure(quick: bool, folder: Path) -> Measured:
                 "low": round(min(taken), 2), "high": round(max(taken), 2), "difference_max": float(f"{away:.2g}"),
                 "first_call_cpu_s": round(first, 1),
             }  # fmt: skip
-            print(name, variant, ratios[f"{name} {variant}"], figures[f"{name} {variant}"], flush=True)
+            print(name, variant, ratios[f"{name} {variant}"], figures[f"{name} {variant}"], file=sys.stderr)
     return ratios, figures
 
 

@@ -7,6 +7,7 @@ The heads are the closed-form ones of the recipe `light`; folds and resamples ar
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +58,7 @@ def measure(quick: bool, folder: Path) -> Measured:
                 found[str(runtime)] = metrics_of(name, runtime, recordings, folder / str(runtime))
             except InputError as error:
                 found[str(runtime)] = {"refused": str(error)}
-            print(name, runtime, found[str(runtime)], flush=True)
+            print(name, runtime, found[str(runtime)], file=sys.stderr)
         exact = dict(found["torch float32"])
         for about in found.values():
             if "refused" not in about:
