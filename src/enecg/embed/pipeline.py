@@ -110,8 +110,7 @@ def embed(
         store: where the embeddings are kept.
         progress: show a bar on standard error.
         workers: processes that read and prepare (at most `READERS`), and threads that encode; by default as many
-            as there are processors. With 0 this process reads, and so by default for fewer than `FEW` recordings.
-            The result does not depend on it.
+            as there are processors. With 0 this process reads. The result does not depend on it.
         batch: windows that an expert sees at a time; with another number, embeddings may differ by rounding.
 
     Returns:
@@ -146,13 +145,12 @@ def carry_out(
     with ExitStack() as stack:
         desks = {desk.expert.card.name: stack.enter_context(desk) for desk in wanting}
         todo = np.flatnonzero(np.any([desk.missing for desk in desks.values()], axis=0))
-        threads = cpus() if workers is None else max(workers, 1)
         if workers is None:
             workers = cpus() if len(todo) >= FEW else 0
         visit = _Visit(cohort, marks, desks)
         answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), min(workers, READERS)))
         counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
-        encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, threads)))
+        encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, max(workers, 1))))
         for (row, source), expert, embedding in encoded:
             desks[expert.card.name].writer.add(row, source, embedding)
     skipped = [visit.skipped[row] for row in sorted(visit.skipped)]

@@ -56,7 +56,7 @@ def trained_anew(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert
                 f"expert {expert.card.name} was trained on labels of this cohort: networks of its kind are trained "
                 f"anew in each fold instead, on {expert.trained_on}"
             )
-            expert = registry.create(expert.trained_on)
+            expert = registry.create(expert.trained_on, expert.runtime)
         kept.setdefault(expert.card.name, expert)
     return list(kept.values()), told
 
