@@ -31,7 +31,7 @@ from enecg.cohort.listing import Item, listed
 from enecg.cohort.manifest import Cohort
 from enecg.embed import pipeline
 from enecg.embed.cluster import check_engine
-from enecg.embed.gather import Gathered, gather, gather_first
+from enecg.embed.gather import Gathered, gather, gather_first, with_quality
 from enecg.embed.pipeline import EmbedReport, Skipped
 from enecg.embed.store import Store
 from enecg.ensemble import bundle as bundles
@@ -253,7 +253,7 @@ def evaluate(
     for task in named:
         cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
     _tell_problems(run.labels(ensemble, cohort)[0].values(), say)
-    data = _gather(cohort, loaded.experts, ensemble.experts, store, progress, say)
+    data = with_quality(_gather(cohort, loaded.experts, ensemble.experts, store, progress, say))
     found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
     _tell("left out: ", found.left_out, say)
     shared = found.document["leakage"]["shared_subjects"]
@@ -310,7 +310,7 @@ def crossval(
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
-    data = _gather(cohort, found, infos, store, progress, say)
+    data = with_quality(_gather(cohort, found, infos, store, progress, say))
     evaluation = run.crossval(
         data, wanted, infos,
         folds=folds, recipe=chosen, replicates=replicates, seed=seed, jobs=jobs,

@@ -20,6 +20,8 @@ from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
 from enecg.evaluate import run
 from enecg.evaluate.overlap import overlaps
+from enecg.quality import check
+from enecg.readers import read
 from enecg.tasks import parse_tasks
 from generated import HELD_OUT, TASKS, TRAINING, Trained
 
@@ -102,7 +104,18 @@ def test_the_document_of_an_evaluation_keeps_the_contract(held_out: run.Evaluati
     for name, block in document["tasks"].items():
         _check_block(block, {"rhythm", "beat"})
         assert block["unit"] == UNITS.get(name, "")
-    assert document["tasks"]["age"]["subgroups"].keys() == {"sex", "age"}
+    assert document["tasks"]["age"]["subgroups"].keys() == {"sex", "age", "quality"}
+    found = document["tasks"]["age"]["subgroups"]["quality"]
+    assert sum(group["n"] for group in found.values()) == document["tasks"]["age"]["n"]
+    assert found.keys() == _qualities(cohort)
+
+
+def _qualities(cohort: Cohort) -> set[str]:
+    findings = [check(read(cohort.path(i))).findings for i in range(len(cohort))]
+    codes = [tuple(dict.fromkeys(finding.code for finding in found)) for found in findings]
+    words = {len(found): "several findings" for found in codes if len(found) > 1}
+    one = {found[0].replace("_", " ") for found in codes if len(found) == 1}
+    return one | set(words.values()) | ({"nothing found"} if () in codes else set())
 
 
 def test_the_document_of_a_cross_validation_keeps_the_contract(cross_validated: run.Evaluation) -> None:

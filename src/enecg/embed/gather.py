@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enecg.embed.pipeline import Skipped, embed
+from enecg.embed.parallel import cpus
+from enecg.embed.pipeline import FEW, READERS, Skipped, embed
+from enecg.embed.reading import Prepared, looking
 from enecg.embed.store import Store
 from enecg.errors import InputError
 from enecg.experts.base import Expert
@@ -27,17 +29,20 @@ class Gathered:
             contract refuses the recording, as in prediction.
         skipped: recordings that no expert has seen, with reasons.
         refused: recordings that some of the experts have not seen, with reasons.
+        quality: codes of what the quality check found in each recording; empty where nobody asked.
     """
 
     cohort: Cohort
     embeddings: dict[str, np.ndarray]
     skipped: list[Skipped]
     refused: list[Skipped]
+    quality: Sequence[tuple[str, ...]] = ()
 
     def take(self, rows: np.ndarray) -> Gathered:
         """Some of the recordings."""
         embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
-        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings)
+        quality = [self.quality[row] for row in rows] if self.quality else ()
+        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings, quality=quality)
 
 
 def gather(
@@ -69,6 +74,22 @@ def gather(
         [each for each in report.skipped if each.record not in held],
         [each for each in report.skipped if each.record in held],
     )
+
+
+def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
+    """The same with what the quality check finds in each recording, for which all are read again.
+
+    Args:
+        data: of `gather`.
+        workers: processes that read; by default one per processor where there are many recordings.
+    """
+    count = len(data.cohort)
+    if workers is None:
+        workers = cpus() if count >= FEW else 0
+    paths = (data.cohort.path(row) for row in range(count))
+    with looking(paths, {}, min(workers, READERS)) as answers:
+        found = [answer.findings if isinstance(answer, Prepared) else ("unreadable",) for answer in answers]
+    return replace(data, quality=found)
 
 
 def gather_first(

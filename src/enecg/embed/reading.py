@@ -13,7 +13,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Final
 
@@ -36,11 +36,13 @@ class Prepared:
         batches: its windows.
         refused: why it does not meet a spec.
         content: `Recording.content_hash()`.
+        findings: codes of what the quality check found, none of them fatal.
     """
 
     batches: Mapping[str, Batch]
     refused: Mapping[str, str]
     content: str
+    findings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def look(path: Place, specs: Specs) -> Prepared | Unusable:
     quality = check(recording)
     if not quality.usable:
         return Unusable("; ".join(finding.text for finding in quality.findings if finding.fatal))
-    return prepare_all(recording, specs)
+    codes = dict.fromkeys(finding.code for finding in quality.findings)
+    return replace(prepare_all(recording, specs), findings=tuple(codes))
 
 
 @contextmanager

@@ -254,7 +254,7 @@ def _scored(
     seed: int,
     progress: Report,
 ) -> Evaluation:
-    groups = _groups(data.cohort)
+    groups = _groups(data)
     blocks = {}
     for name, target in targets.items():
         progress(f"intervals for {name}")
@@ -281,13 +281,22 @@ def _scored(
     return Evaluation({**document, "notice": enecg.NOTICE}, dict(targets), dict(predictions))
 
 
-def _groups(cohort: Cohort) -> dict[str, list[str]]:
-    """Groupings that the manifest's columns allow: sex, age band, data set."""
-    groups = {}
+def _groups(data: Gathered) -> dict[str, list[str]]:
+    """Groupings that the manifest's columns allow: sex, age band, data set; and what the quality check found."""
+    cohort, groups = data.cohort, {}
     for column in ("sex", "dataset"):
         if column in cohort.table.columns:
             groups[column] = [str(value) if isinstance(value, str) else "" for value in cohort.table[column]]
     ages = cohort.table.get("age")
     if ages is not None and ages.dtype.kind in "if":
         groups["age"] = age_bands(ages.to_numpy(dtype=float))
+    if data.quality:
+        groups["quality"] = [_quality(codes) for codes in data.quality]
     return groups
+
+
+def _quality(codes: Sequence[str]) -> str:
+    """One group per recording: what was found, if it is one thing."""
+    if not codes:
+        return "nothing found"
+    return codes[0].replace("_", " ") if len(codes) == 1 else "several findings"
