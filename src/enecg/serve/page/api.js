@@ -51,7 +51,7 @@ const pause = (ms, signal) =>
 
 /** Ask the service: `path` is relative to the page, so that a proxy may put both under a folder of its own. */
 export async function ask(path, { method = "GET", body, signal, waiting } = {}) {
-  for (let busy = 0; ; ) {
+  for (let busy = 0, starting = 0; ; ) {
     const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
     let answer;
     try {
@@ -70,7 +70,10 @@ export async function ask(path, { method = "GET", body, signal, waiting } = {}) 
       waiting?.("The service is busy; waiting for a free place.");
       await pause(seconds * 1000 * (1 + Math.random() / 2), signal);
     } else {
-      throw await refusal(answer);
+      const refused = await refusal(answer);
+      if (refused.code !== "not_ready" || starting++ > RETRIES) throw refused;
+      waiting?.("The service is starting.");
+      await pause(1500, signal);
     }
   }
 }

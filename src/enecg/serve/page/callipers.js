@@ -70,8 +70,9 @@ class Drawn {
     this.text = svg("text", { class: "calliper-text", "aria-hidden": "true" });
     this.back = svg("rect", { class: "calliper-back", rx: 0.8 });
     this.handles = PARTS[calliper.kind].map((part, i) => this.#handle(part, i));
-    const nodes = this.handles.map((handle) => handle.node);
-    this.node = svg("g", { class: `calliper ${calliper.kind}` }, this.lines, nodes, this.back, this.text);
+    const [first, second, bar] = this.handles.map((handle) => handle.node);
+    bar.append(this.back, this.text); // the label moves the whole too, also where the edges leave no room between them
+    this.node = svg("g", { class: `calliper ${calliper.kind}` }, this.lines, bar, first, second);
   }
 
   get segment() {
@@ -107,10 +108,8 @@ class Drawn {
     this.handles.forEach(({ node, hit, line }, i) => {
       const [x1, y1, x2, y2] = boxes[i];
       line.setAttribute("d", `M${x1} ${y1}L${x2} ${y2}`);
-      // The crossbar is caught in its middle third only, so that it never lies on the edges.
-      const inset = i === 2 ? 1 / 3 : 0;
-      const [left, right] = [x1 + (x2 - x1) * inset, x2 - (x2 - x1) * inset].sort((a, b) => a - b);
-      const [top, bottom] = [y1 + (y2 - y1) * inset, y2 - (y2 - y1) * inset].sort((a, b) => a - b);
+      const [left, right] = [Math.min(x1, x2), Math.max(x1, x2)];
+      const [top, bottom] = [Math.min(y1, y2), Math.max(y1, y2)];
       place(hit, left - reach, top - reach, right - left + 2 * reach, bottom - top + 2 * reach);
       this.#tell(node, i, segment);
     });

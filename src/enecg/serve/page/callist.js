@@ -1,6 +1,6 @@
 // The callipers as a list beside the paper: what each reads, what it is called, and the corrected QT.
 
-import { button, el, select } from "./dom.js";
+import { button, el, field, select } from "./dom.js";
 import { number } from "./format.js";
 import { correctedOf, reading } from "./measure.js";
 
@@ -45,7 +45,7 @@ function timeControls(calliper, i, changed) {
     calliper.march = march.checked;
     changed();
   });
-  return [name, el("label", { class: "field" }, el("span", {}, "intervals"), intervals), el("label", { class: "tick" }, march, "march")];
+  return [name, field("intervals", intervals), el("label", { class: "tick" }, march, "march")];
 }
 
 function qtc(item) {

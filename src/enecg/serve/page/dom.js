@@ -23,12 +23,18 @@ export const svg = (tag, props, ...children) => fill(document.createElementNS(SV
 /** The element of an id. */
 export const byId = (id) => document.getElementById(id);
 
+/** A control with its label before it. */
+export function field(label, control) {
+  control.id ||= freshId("field");
+  return el("span", { class: "field" }, el("label", { for: control.id }, label), control);
+}
+
 /** A labelled drop-down list; `options` are [value, text] pairs. */
 export function select(label, options, value, change) {
   const box = el("select", { on: { change: (event) => change(event.target.value) } });
   box.append(...options.map(([key, text]) => el("option", { value: key }, text)));
   box.value = value;
-  return el("label", { class: "field" }, el("span", {}, label), box);
+  return field(label, box);
 }
 
 /** A button with a text. */

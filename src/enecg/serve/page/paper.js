@@ -46,6 +46,16 @@ function describe(sheet, peaks) {
     .join("; ");
 }
 
+/** Leads whose trace leaves the paper at its upper or lower edge, where it is cut off. */
+export function cutOff(sheet) {
+  const [top, bottom] = [TOP - 5, sheet.height - 5];
+  const leaves = (segment) => {
+    const samples = sheet.signal.leads[segment.lead].subarray(segment.first, segment.last);
+    return samples.some((value) => sheet.y(segment, value) < top || sheet.y(segment, value) > bottom);
+  };
+  return [...new Set(sheet.segments.filter((segment) => segment.present && leaves(segment)).map((segment) => segment.lead))];
+}
+
 function grid(sheet, step) {
   const top = TOP - 5;
   const bottom = sheet.height - BOTTOM + 5;

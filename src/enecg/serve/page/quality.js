@@ -1,6 +1,6 @@
 // What the quality check found, and refusals: why there is no answer, and what can be done about it.
 
-import { button, el, select } from "./dom.js";
+import { button, el, field, select } from "./dom.js";
 import { remedy } from "./wording.js";
 
 const UNITS = [["", "as the file states"], ["mV", "mV"], ["uV", "µV"], ["V", "V"], ["unitless", "none (normalised)"]];
@@ -58,7 +58,7 @@ function sayMore(item, retry) {
     "form",
     { class: "say-more" },
     el("p", {}, "Units are never guessed. If you know what the file does not say, say it here:"),
-    el("label", { class: "field" }, el("span", {}, "Sampling rate, Hz"), rate),
+    field("Sampling rate, Hz", rate),
     select("Amplitude unit", UNITS, unit, (value) => {
       unit = value;
     }),

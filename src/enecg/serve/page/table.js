@@ -1,6 +1,6 @@
 // All recordings of the session as a table: one row each, none left out, sorted and filtered.
 
-import { button, el, select } from "./dom.js";
+import { button, el, field, select } from "./dom.js";
 import { saveTable } from "./downloads.js";
 import { count, short, title } from "./format.js";
 import { records } from "./records.js";
@@ -27,7 +27,7 @@ export function showTable(host, { open, busy }) {
   const tools = el(
     "div",
     { class: "toolbar", role: "group", "aria-label": "Filter" },
-    el("label", { class: "field" }, el("span", {}, "Filter"), filter),
+    field("Filter", filter),
     select("State", states, view.state, (state) => set({ state })),
     button("Table as CSV", () => saveTable("enecg-table.csv", rowsOf(shown()))),
   );

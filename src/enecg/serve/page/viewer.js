@@ -6,7 +6,7 @@ import { button, el } from "./dom.js";
 import { listed, number, short } from "./format.js";
 import { paintHeat } from "./heat.js";
 import { askScreenSize, gridControl, look, lookControls, millimetre } from "./look.js";
-import { drawSheet } from "./paper.js";
+import { cutOff, drawSheet } from "./paper.js";
 import { CHOICES, secondsOf, Sheet, unitOf } from "./sheet.js";
 
 const TRACE = 0.25; // mm, as on paper
@@ -171,7 +171,8 @@ export class Viewer {
     const gone = leads((segment) => !segment.present);
     // Columns go on in time, so a short recording ends before the later ones begin.
     const late = leads((segment) => segment.present && segment.last <= segment.first);
-    const notes = [gone ? ` Not recorded: ${gone}.` : "", late ? ` The recording ends before ${late} are reached; the layout 12 × 1 shows them.` : ""];
+    const cut = listed(cutOff(this.sheet));
+    const notes = [cut ? ` ${cut} cut off at the edge of the paper: choose fewer mm/${this.sheet.unit}.` : "", gone ? ` Not recorded: ${gone}.` : "", late ? ` The recording ends before ${late} are reached; the layout 12 × 1 shows them.` : ""];
     this.scale.replaceChildren(told[state], ...notes, " ", button("Calibrate by a bank card", askScreenSize, { class: "link" }));
   }
 }
