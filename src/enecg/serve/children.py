@@ -7,8 +7,10 @@ import heapq
 import itertools
 import os
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from enecg.errors import EnecgError
@@ -25,6 +27,10 @@ class Lost(EnecgError):
     def __init__(self, late: bool) -> None:
         super().__init__(f"the process that worked on it {'took too long' if late else 'ended'}")
         self.late = late
+
+
+class Broken(EnecgError):
+    """A process met an error of enecg's own; it goes on."""
 
 
 class Child:
@@ -96,6 +102,11 @@ class Child:
             await self.kill()
             raise
 
+    async def ended(self) -> None:
+        """Wait until it is no more."""
+        assert self._process is not None
+        await self._process.wait()
+
     async def kill(self) -> None:
         """End it, whatever it does."""
         if self._process is None:
@@ -149,6 +160,7 @@ class Pool:
             self.hello = hello
             for child in self._children:
                 self._give_back(child)
+                self._background(self._watch(child))
 
     async def ask(self, message: bytes, seconds: float, *, urgent: bool = True) -> tuple[Any, list[memoryview]]:
         """Have a free child answer. One that is lost is replaced, and another asked once more.
@@ -160,6 +172,7 @@ class Pool:
 
         Raises:
             Lost: two children were lost over it, or one took too long.
+            Broken: an error of enecg's own; its text says where.
         """
         for attempt in (1, 2):
             child = await self._take(urgent)
@@ -171,6 +184,8 @@ class Pool:
                     raise
             else:
                 self._give_back(child)
+                if "bug" in answer[0]:
+                    raise Broken(answer[0]["bug"])
                 return answer
         raise AssertionError("unreachable")
 
@@ -198,9 +213,19 @@ class Pool:
         if self._stopped:
             return
         self._restarted()
-        task = asyncio.create_task(self._start_again(child))
+        self._background(self._start_again(child))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _watch(self, child: Child) -> None:
+        """Replace a child that ends while it has nothing to do; of one that works, `ask` hears."""
+        await child.ended()
+        if child in self._free:
+            self._free.remove(child)
+            self._replace(child)
 
     async def _start_again(self, child: Child) -> None:
         while True:
@@ -211,6 +236,7 @@ class Pool:
             except Lost:
                 await asyncio.sleep(AGAIN_SECONDS)
         self._give_back(child)
+        self._background(self._watch(child))
 
     async def stop(self) -> None:
         """End all children."""
@@ -218,6 +244,12 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*(child.kill() for child in self._children))
+
+
+def place_of(error: BaseException) -> str:
+    """The kind of an error and where it came up: nothing of the values, which may be a subject's."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    return " ".join([type(error).__name__, *(f"{Path(f.filename).name}:{f.lineno}" for f in frames)])
 
 
 def answering(hello: object, answer: Callable[[Any, list[memoryview]], tuple[object, list[bytes]]]) -> None:
@@ -230,7 +262,11 @@ def answering(hello: object, answer: Callable[[Any, list[memoryview]], tuple[obj
         answers.flush()
         while head := questions.read(LENGTH.size):
             (size,) = LENGTH.unpack(head)
-            answers.write(pack(*answer(*unpack(questions.read(size)))))
+            try:
+                told = pack(*answer(*unpack(questions.read(size))))
+            except Exception as error:
+                told = pack({"bug": place_of(error)})
+            answers.write(told)
             answers.flush()
     except (BrokenPipeError, KeyboardInterrupt):
         return

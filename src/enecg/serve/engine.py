@@ -16,7 +16,7 @@ import enecg
 from enecg.errors import EnecgError
 from enecg.recording import Recording
 from enecg.serve import fhir
-from enecg.serve.children import Lost, Pool
+from enecg.serve.children import Broken, Lost, Pool
 from enecg.serve.observe import Metrics, event
 from enecg.serve.occlusion import Part, Plan, explanation
 from enecg.serve.settings import Settings
@@ -127,10 +127,10 @@ class Engine:
         try:
             seconds = 2 * self._settings.read_seconds + 10  # the process has a clock of its own
             told, blobs = await self._readers.ask(pack(asked), seconds, urgent=urgent)
-        except Lost:
+        except (Lost, Broken):
             return self._refuse(Refused(upload.shown, f"{upload.shown}: it could not be read within its limits"))
-        if "bug" in told:
-            event("error", kind="reader", where=told["bug"])
+        if "broken" in told:
+            event("error", kind="reading", where=told["broken"])
         if not blobs:
             return self._refuse(Refused(upload.shown, told["reason"], tuple(told.get("needs", ()))))
         found = Read({**told, "start": None}, blobs[0])

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from enecg.serve.children import Lost
+from enecg.serve.children import Broken, Lost
 from enecg.serve.observe import Metrics, event
 from enecg.serve.problems import Problem
 
@@ -97,7 +97,7 @@ class Jobs:
         except (Lost, Problem) as error:
             job.state, job.detail = "failed", str(getattr(error, "detail", error))
         except Exception as error:
-            event("error", kind=type(error).__name__, where="job")
+            event("error", kind="job", where=str(error) if isinstance(error, Broken) else type(error).__name__)
             job.state, job.detail = "failed", "an error of enecg"
 
     def _finish(self, job: Job, clean: Callable[[], None]) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Final, NoReturn
 from enecg.errors import EnecgError, ReadError
 from enecg.readers import FAMILIES, family_of, read
 from enecg.recording import Recording
-from enecg.serve.children import answering
+from enecg.serve.children import answering, place_of
 from enecg.serve.wire import LENGTH, pack, recording_out, unpack
 
 MIB: Final = 2**20
@@ -112,12 +112,14 @@ def _read(request: dict[str, Any], limits: dict[str, Any]) -> tuple[dict[str, An
         _check(recording, limits)
         facts, samples = recording_out(recording)
     except EnecgError as error:
+        if isinstance(error.__cause__, MemoryError):
+            return {"reason": f"{shown}: needs too much memory to read"}, []
         reason = _without_folder(str(error), path, shown)
         return {"reason": reason, "needs": _needs(reason)}, []
     except MemoryError:
         return {"reason": f"{shown}: needs too much memory to read"}, []
     except Exception as error:
-        return {"reason": f"{shown}: could not be read (an error of enecg)", "bug": _place(error)}, []
+        return {"reason": f"{shown}: could not be read (an error of enecg)", "broken": place_of(error)}, []
     return {**facts, "source": shown, "format": family_of(path)}, [samples]
 
 
@@ -137,12 +139,3 @@ def _without_folder(text: str, path: Path, shown: str) -> str:
 
 def _needs(reason: str) -> list[str]:
     return [what for what in ("rate", "unit") if f"no {what} is stated" in reason]
-
-
-def _place(error: BaseException) -> str:
-    """The kind of an error and where it came up: nothing of the file."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    where = "" if trace is None else f" in {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-    return f"{type(error).__name__}{where}"

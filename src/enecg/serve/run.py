@@ -14,6 +14,7 @@ from enecg.serve.observe import log_to
 from enecg.serve.protocol import PatientProtocol
 from enecg.serve.settings import Settings
 
+BACKLOG = 2048  # connections that wait to be taken
 IDLE_SECONDS = 60  # for which a connection is kept between two requests
 
 
@@ -50,14 +51,10 @@ def serve(bundle: str | Path, settings: Settings, say: Callable[[str], object] =
 
 
 def _bound(settings: Settings) -> socket.socket:
+    """A socket that listens at the address, and takes connections once the server runs."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        made = socket.socket(family, socket.SOCK_STREAM)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((settings.host, settings.port))
-        made.listen(2048)
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise InputError(
-            f"{settings.host}:{settings.port}: {error.strerror or error}; choose another --host or --port"
-        ) from None
-    return made
+        place = f"{settings.host}:{settings.port}"
+        raise InputError(f"{place}: {error.strerror or error}; choose another --host or --port") from None

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from enecg.errors import InputError
-from enecg.serve.children import Lost
+from enecg.serve.children import Broken, Lost
 from enecg.serve.engine import PARTS, Engine, Read, Refused
 from enecg.serve.gate import Admission
 from enecg.serve.jobs import Job, Jobs, Work
@@ -102,6 +102,9 @@ class Service:
                 texts = await self.engine.predict(reads, signal=signal, form=form)
             except Lost as error:
                 raise Problem("timeout" if error.late else "worker_lost") from None
+            except Broken as error:
+                event("error", kind="answering", where=str(error))
+                raise Problem("internal") from None
         return self.engine.document(texts, skipped, form)
 
     async def begin_batch(self, request: Request, owner: str, form: str) -> Job:
@@ -137,6 +140,9 @@ class Service:
             return await asyncio.shield(task)
         except Lost as error:
             return Refused(upload.shown, f"{upload.shown}: {error}")
+        except Broken as error:
+            event("error", kind="answering", where=str(error))
+            return Refused(upload.shown, f"{upload.shown}: could not be answered (an error of enecg)")
         finally:
             job.done += 1
 

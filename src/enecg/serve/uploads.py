@@ -85,6 +85,8 @@ async def read_form(request: Request, folder: Path, most: int) -> Form:
     Raises:
         Problem: no multipart, too many files or none, or a field that cannot be understood.
     """
+    if "content-type" not in request.headers:
+        raise Problem("bad_request", "no Content-Type; send multipart/form-data")
     parser = MultiPartParser(request.headers, request.stream(), max_files=most, max_fields=FIELDS)
     try:
         form = await parser.parse()
