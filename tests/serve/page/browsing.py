@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from playwright.sync_api import Locator, Page
+
+Make = Callable[..., Page]  # a page of a new context; takes the options of `Browser.new_context`
 
 
 def open_files(page: Page, *files: Path | dict[str, object]) -> None:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+from served import Start
 
 from generated import Trained
 
@@ -25,7 +19,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
-PATIENCE = 30_000  # ms; a busy machine is no defect
+PATIENCE = 60_000  # ms; a busy machine is no defect
 
 
 @pytest.fixture(scope="session")
@@ -44,71 +38,41 @@ def chromium() -> Iterator[playwright.Browser]:
 
 
 @pytest.fixture(scope="session")
-def site(trained: Trained) -> Iterator[str]:
-    """Address of a running service with the generated bundle; it must end cleanly when it is told to."""
-    command = [
-        sys.executable,
-        "-c",
-        "from enecg.cli import main; main()",
-        "serve",
-        str(trained.bundle),
-        "--port",
-        "0",
-        "--workers",
-        "1",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    assert process.stderr is not None
-    address: Queue[str] = Queue()
-
-    def listen(lines: Iterator[str]) -> None:
-        for line in lines:
-            if found := re.search(r"serving on (http://\S+)", line):
-                address.put(found[1])
-
-    reader = threading.Thread(target=listen, args=(process.stderr,), daemon=True)
-    reader.start()
-    with process:
-        try:
-            url = address.get(timeout=PATIENCE / 1000)
-            _until_ready(url)
-            yield url
-        finally:
-            process.terminate()
-            code = process.wait(PATIENCE / 1000)
-            reader.join(PATIENCE / 1000)
-    assert code in (0, -signal.SIGTERM)
-
-
-def _until_ready(url: str) -> None:
-    """The service answers 503 until its workers have looked at a first recording."""
-    last = time.monotonic() + PATIENCE / 1000
-    while True:
-        try:
-            with urlopen(f"{url}/v1/ready"):
-                return
-        except HTTPError as refused:
-            with refused:
-                if refused.code != 503 or time.monotonic() > last:
-                    raise
-        time.sleep(0.2)
+def site(start: Start, trained: Trained) -> str:
+    """Address of a service with the generated bundle; patient, since the browser and it share the processors."""
+    slow = str(PATIENCE // 1000)
+    server = start(trained.bundle, WORKERS="1", READ_SECONDS=slow, IDLE_SECONDS=slow, BODY_SECONDS=slow)
+    server.wait()
+    return server.url
 
 
 @pytest.fixture
-def new_page(chromium: playwright.Browser, site: str) -> Iterator[object]:
+def new_page(chromium: playwright.Browser, site: str) -> Iterator[Callable[..., playwright.Page]]:
     """Make a page of a context of its own; afterwards: no error in it, and nothing was asked of another host."""
-    contexts, problems = [], []
+    contexts: list[playwright.BrowserContext] = []
+    problems: list[str] = []
 
-    def make(address: str = "", **options: object) -> playwright.Page:
+    def watch(page: playwright.Page) -> None:
+        def line(said: playwright.ConsoleMessage) -> None:
+            if said.type == "error" and not _status(said.text):
+                problems.append(said.text)
+
+        def request(asked: playwright.Request) -> None:
+            if _elsewhere(asked.url, site):
+                problems.append(f"asked {asked.url}")
+
+        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+        page.on("console", line)
+        page.on("request", request)
+
+    def make(**options: object) -> playwright.Page:
         context = chromium.new_context(**{"viewport": {"width": 1440, "height": 1000}, **options})
         context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-        page.on("console", lambda line: problems.append(line.text) if line.type == "error" and not _status(line.text) else None)  # fmt: skip
-        page.on("request", lambda request: problems.append(f"asked {request.url}") if _elsewhere(request.url, site) else None)  # fmt: skip
-        page.goto(f"{site}/{address}")
-        page.get_by_role("button", name="Open Sinus rhythm").or_(page.locator("dialog")).first.wait_for()
+        watch(page)
+        page.goto(site)
+        page.get_by_role("button", name="Open Sinus rhythm").wait_for()
         return page
 
     yield make
@@ -119,7 +83,7 @@ def new_page(chromium: playwright.Browser, site: str) -> Iterator[object]:
 
 def _status(text: str) -> bool:
     """A refusal is an answer; that Chromium lists it is no error of the page."""
-    return text.startswith("Failed to load resource: the server responded with a status of 4")
+    return re.match(r"Failed to load resource: the server responded with a status of (4\d\d|503)", text) is not None
 
 
 def _elsewhere(url: str, site: str) -> bool:
@@ -127,7 +91,7 @@ def _elsewhere(url: str, site: str) -> bool:
 
 
 @pytest.fixture
-def page(new_page) -> playwright.Page:  # type: ignore[no-untyped-def]
+def page(new_page: Callable[..., playwright.Page]) -> playwright.Page:
     """The opening view, 1440 by 1000 pixels, once it knows the examples."""
     return new_page()
 

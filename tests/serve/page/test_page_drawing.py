@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="Playwright is not installed (extra dev)")
 
-from browsing import choose, csv_file, open_files, paper
+from browsing import Make, choose, csv_file, open_files, paper
 from playwright.sync_api import Page
 
 from enecg.cohort.simulated import simulate
@@ -171,7 +171,7 @@ def test_what_is_cut_off_at_the_edge_of_the_paper_is_said(page: Page, recording:
     assert "cut off" not in page.locator(".scale-note").inner_text()
 
 
-def test_a_bank_card_sets_the_scale_and_another_screen_is_noticed(new_page, recording: Recording) -> None:  # type: ignore[no-untyped-def]
+def test_a_bank_card_sets_the_scale_and_another_screen_is_noticed(new_page: Make, recording: Recording) -> None:
     page = new_page()
     open_files(page, csv_file("known.csv", csv_of(recording)))
     page.get_by_role("button", name="Calibrate by a bank card").click()

@@ -33,6 +33,7 @@ export class CalliperLayer {
     this.node = svg("svg", { class: "callipers", role: "group", "aria-label": "Callipers on the paper" });
     this.changed = changed;
     this.leave = leave;
+    this.pxPerMm = 96 / 25.4;
     this.drawn = [];
   }
 

@@ -22,7 +22,6 @@ export function layPage(item) {
   picture.querySelector(".ecg-trace").setAttribute("stroke-width", 0.25);
   const legend = paintHeat(picture, sheet, item.heat);
   const layer = new CalliperLayer({ changed: () => {}, leave: () => {} });
-  layer.pxPerMm = 96 / 25.4;
   layer.draw(sheet, item.callipers, item.peaks);
   for (const node of [picture, layer.node]) {
     node.setAttribute("width", `${sheet.width}mm`);

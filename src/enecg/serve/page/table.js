@@ -26,7 +26,7 @@ export function showTable(host, { open, busy }) {
   };
   const tools = el(
     "div",
-    { class: "toolbar", role: "group", "aria-label": "Filter" },
+    { class: "toolbar", role: "group", "aria-label": "What is shown" },
     field("Filter", filter),
     select("State", states, view.state, (state) => set({ state })),
     button("Table as CSV", () => saveTable("enecg-table.csv", rowsOf(shown()))),
