@@ -2,10 +2,10 @@
 
     python benchmarks/serve_load.py BUNDLE FILE... [--clients 64] [--seconds 60] [--workers 2] [--json OUT]
 
-Direct: as many processes as workers, each of which reads the same files and answers them with the same bundle, one after
-the other. Served: clients that post one file at a time, obey Retry-After, and keep no pause otherwise. All on this
-machine and over 127.0.0.1. What must hold: no answer but 200 and 429, no failed connection, memory level after the first
-ten seconds, and a median of the 200s within twice the direct one.
+Direct: as many processes as workers, each of which reads the same files and answers them with the same bundle, one
+after the other. Served: clients that post one file at a time, obey Retry-After, and keep no pause otherwise. All on
+this machine and over 127.0.0.1. What must hold: no answer but 200 and 429, no failed connection, memory level after
+the first ten seconds, and a median of the 200s within twice the direct one.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
     python scripts/mutated_uploads.py BUNDLE FORMATS_FOLDER [--count 10000] [--seed 0]
 
-FORMATS_FOLDER holds the real files that the tests name (`tests/serve/mutation.py`). Every answer has to be 200 or 422, the
-log without an error, the answer to the undamaged files the same before and afterwards, and the private folder empty.
+FORMATS_FOLDER holds the real files that the tests name (`tests/serve/mutation.py`). Every answer has to be 200 or 422,
+the log without an error, the answer to the undamaged files the same before and afterwards, and the private folder
+empty.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,7 +51,7 @@ def main() -> None:
         def post(number: int) -> None:
             files = mutated(families[number % len(families)], random.Random(f"{told.seed}-{number}"))
             while (answer := server.predict(*files, rate="500", unit="mV")).status_code == 429:
-                pass
+                time.sleep(0.05)
             statuses[Path(files[0][0]).suffix, answer.status_code] += 1
             if answer.status_code not in (200, 422):
                 print(f"file {number}: {answer.status_code} {answer.text}", file=sys.stderr)
