@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -49,11 +50,13 @@ def serving(bundle: Path) -> Iterator[str]:
                 url = found[1]
             if '"event": "ready"' in line:
                 break
+        drain = Thread(target=process.stderr.read)  # a full pipe would stop the service
+        drain.start()
         try:
             yield url
         finally:
             process.terminate()
-            process.stderr.read()
+            drain.join()
 
 
 def take(browser: Browser, url: str, name: str, view: Callable[[Page], None], options: dict[str, object]) -> None:

@@ -20,6 +20,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is no
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--no-first-run"]  # fmt: skip
 PATIENCE = 60_000  # ms; a busy machine is no defect
+playwright.expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,9 @@ def faults(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1440, 1000), (390, 844)], ids=["desk", "phone"])
+@pytest.mark.parametrize(
+    ("scheme", "size"), [("light", (1440, 1000)), ("dark", (390, 844))], ids=["light desk", "dark phone"]
+)
 def test_no_view_has_a_serious_fault(new_page: Make, scheme: str, size: tuple[int, int]) -> None:
     page = new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     assert faults(page) == []

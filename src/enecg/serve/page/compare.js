@@ -109,11 +109,16 @@ function overlay(a, b) {
   if (beats.includes(null)) return section(el("p", {}, "Fewer than three whole beats were found in one of the two."));
   const leads = Object.keys(beats[0]).filter((lead) => lead in beats[1]);
   const gain = a.signal.unit === "mV" ? 10 : 2.5; // mm/mV, and 25 mm/s across
-  const all = beats.flatMap((beat) => leads.flatMap((lead) => [...beat[lead]])).filter(Number.isFinite);
-  const [low, high] = all.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [-5 / gain, 5 / gain]);
-  const frame = { gain, top: -5 * Math.ceil((high * gain) / 5), bottom: -5 * Math.floor((low * gain) / 5) };
+  const frameOf = (those) => {
+    const all = beats.flatMap((beat) => those.flatMap((lead) => [...beat[lead]])).filter(Number.isFinite);
+    const [low, high] = all.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [-5 / gain, 5 / gain]);
+    return { gain, top: -5 * Math.ceil((high * gain) / 5), bottom: -5 * Math.floor((low * gain) / 5) };
+  };
+  // Limb leads are lower than chest leads; within each kind heights can be compared at a glance.
+  const kinds = [leads.filter((lead) => !lead.startsWith("V")), leads.filter((lead) => lead.startsWith("V"))];
+  const pictures = kinds.flatMap((those) => those.map((lead) => beatPicture(lead, beats, [a, b], frameOf(those))));
   const key = el("p", { class: "key" }, el("span", { class: "key-a" }, "A"), ` ${a.name}, solid · `, el("span", { class: "key-b" }, "B"), ` ${b.name}, dashed. Boxes are 5 mm: 0.2 s and ${a.signal.unit === "mV" ? "0.5 mV" : "2 SD"}.`);
-  return section([key, el("div", { class: "beats" }, leads.map((lead) => beatPicture(lead, beats, [a, b], frame)))]);
+  return section([key, el("div", { class: "beats" }, pictures)]);
 }
 
 function beatPicture(lead, beats, items, { gain, top, bottom }) {
