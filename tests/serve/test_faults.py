@@ -16,7 +16,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from mutation import mutated, real_files
+from mutation import mutated, real_files, said_of
 from served import Server, parts
 
 import enecg
@@ -248,7 +248,7 @@ def test_mutated_files_of_every_format(server: Server, shared_data: Path) -> Non
     answers: dict[int, int] = {}
     for number in range(120):
         files = mutated(families[number % len(families)], rng)
-        answer = server.predict(*files, rate="500", unit="mV")
+        answer = server.predict(*files, **said_of(files))
         answers[answer.status_code] = answers.get(answer.status_code, 0) + 1
         assert answer.status_code in (200, 422), (number, answer.text)
         json.loads(answer.content)

@@ -128,7 +128,7 @@ def _tokens(key: str, name: str) -> tuple[str, ...]:
     """One token a line; blank lines and lines that begin with # are none."""
     path = Path(name)
     try:
-        if path.stat().st_mode & 0o077:
+        if path.stat().st_mode & 0o007:
             raise InputError(f"{key}: {path} can be read by others; run  chmod 600 {path}")
         lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     except OSError as error:
