@@ -111,7 +111,7 @@ def test_where_an_answer_comes_from_can_be_shaded_and_switched_off(page: Page) -
     box.select_option("age")
     cells = paper(page).locator(".ecg-heat rect")
     assert cells.count() == 12 * 3 + 10  # 2.5 s of each lead touch three of the seconds; the rhythm strip has ten
-    expect(page.locator(".viewer .legend")).to_contain_text("how much Age changes without that second of that lead")
+    expect(page.locator(".viewer .legend")).to_contain_text("how much Age changes when that stretch of that lead is taken out")
     expect(page.locator(".explain caption")).to_have_text("Age: strongest places")
     strongest = max(
         float(value) for value in cells.evaluate_all("all => all.map((cell) => cell.getAttribute('fill-opacity'))")

@@ -51,7 +51,7 @@ const pause = (ms, signal) =>
 
 /** Ask the service: `path` is relative to the page, so that a proxy may put both under a folder of its own. */
 export async function ask(path, { method = "GET", body, signal, waiting } = {}) {
-  for (let busy = 0, starting = 0; ; ) {
+  for (let busy = 0, starting = 0; ;) {
     const headers = token === null ? {} : { Authorization: `Bearer ${token}` };
     let answer;
     try {

@@ -67,7 +67,7 @@ const DRAW = {
     return showRecording(host, item, { model: state.model, guarded, again });
   },
   compare: (host) => showCompare(host, { load: (items) => load(items), again: () => draw({ focus: false }) }),
-  table: (host) => showTable(host, { open: again, busy: state.busy }),
+  table: (host) => showTable(host, { open: again, busy: state.busy, answer: takeAll }),
   model: (host) => showAbout(host, { model: state.model, service: state.service }),
 };
 
@@ -82,10 +82,16 @@ function reading(host, item) {
   const heading = el("h1", { tabindex: -1 }, item.name);
   const told = el("p", { role: "status" }, "Reading the file and asking the experts.");
   host.replaceChildren(heading, told, el("progress", { "aria-label": "Waiting for the answer" }));
-  guarded(() => records.open(item, { waiting: (text) => told.replaceChildren(text) }), { failed: () => leave(item) }).then((opened) => {
+  guarded(() => records.open(item, { waiting: (text) => told.replaceChildren(text) }), {
+    failed: () => leave(item),
+  }).then((opened) => {
     if (opened && records.current === item && viewNow() === "ecg") {
       draw();
-      say(item.state === "answered" ? "The answers are there." : "There are no answers for this recording; the reason is shown.");
+      say(
+        item.state === "answered"
+          ? "The answers are there."
+          : "There are no answers for this recording; the reason is shown.",
+      );
     }
   });
   return { heading, close: () => {} };
@@ -93,8 +99,9 @@ function reading(host, item) {
 
 /** A recording about which nothing is known, since the service could not be asked, is let go of. */
 function leave(item) {
-  if (item.state === "waiting") records.remove(item);
-  location.hash = "#open";
+  const unknown = item.state === "waiting";
+  if (unknown) records.remove(item);
+  location.hash = unknown ? "#open" : "#table";
 }
 
 /** Show a recording; without one, the opening view. */
@@ -130,19 +137,28 @@ async function takeAll(items) {
   const stop = new AbortController();
   const bar = el("progress", { value: 0, max: items.length, "aria-label": "Recordings answered" });
   const told = el("span", {}, `0 of ${count(items.length, "recording")}`);
-  state.busy = el("div", { class: "busy", role: "status" }, bar, told, button("Stop", () => stop.abort()));
+  state.busy = el(
+    "div",
+    { class: "busy", role: "status" },
+    bar,
+    told,
+    button("Stop", () => stop.abort()),
+  );
   if (viewNow() === "table") draw();
   else location.hash = "#table";
   const progress = (done, total) => {
     bar.value = done;
     told.textContent = `${done} of ${count(total, "recording")}`;
   };
-  await guarded(() => records.openAll(items, { signal: stop.signal, progress, waiting: (text) => told.replaceChildren(text) }), { signal: stop.signal });
-  for (const item of items) if (item.state === "waiting") Object.assign(item, { state: "unreadable", reason: "Stopped before it was sent; open it again." });
+  await guarded(
+    () => records.openAll(items, { signal: stop.signal, progress, waiting: (text) => told.replaceChildren(text) }),
+    { signal: stop.signal },
+  );
   records.current ??= items[0];
   state.busy = null;
   if (viewNow() === "table") draw({ focus: false });
-  say(`${items.length} recordings are in the table.`);
+  const open = items.filter((item) => item.state === "waiting").length;
+  say(open ? `Stopped; ${count(open, "recording")} not answered yet.` : `All ${items.length} are in the table.`);
 }
 
 /** What the page needs to know before anything is opened; the examples and the model may be behind a token. */
@@ -161,7 +177,11 @@ async function start() {
 function header() {
   const links = Object.entries(VIEWS).map(([view, text]) => el("a", { href: `#${view}` }, text));
   byId("views").replaceChildren(...links);
-  const themes = [["", "as the system"], ["light", "light"], ["dark", "dark"]];
+  const themes = [
+    ["", "as the system"],
+    ["light", "light"],
+    ["dark", "dark"],
+  ];
   byId("theme").replaceChildren(
     select("Colours", themes, remembered.get("theme", ""), (theme) => {
       remembered.set("theme", theme);

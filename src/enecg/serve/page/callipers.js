@@ -83,7 +83,7 @@ class Drawn {
   }
 
   #handle(part, which) {
-    const across = (this.calliper.kind === "time") === (which < 2);
+    const across = (this.calliper.kind === "time") === which < 2;
     const node = svg("g", {
       class: `handle ${across ? "across" : "along"}`,
       role: "slider",
@@ -104,7 +104,8 @@ class Drawn {
     const segment = this.segment;
     this.node.toggleAttribute("hidden", !segment);
     if (!segment) return;
-    const boxes = this.calliper.kind === "time" ? this.#timeLines(sheet, segment) : this.#amplitudeLines(sheet, segment);
+    const boxes =
+      this.calliper.kind === "time" ? this.#timeLines(sheet, segment) : this.#amplitudeLines(sheet, segment);
     const reach = TARGET / 2 / pxPerMm;
     this.handles.forEach(({ node, hit, line }, i) => {
       const [x1, y1, x2, y2] = boxes[i];
@@ -123,14 +124,19 @@ class Drawn {
     const [top, bottom] = [Math.min(bar - 2, segment.y - 6), Math.max(bar + 2, segment.y + 8)];
     const step = Math.abs(to - from) / (this.calliper.intervals || 1);
     this.lines.setAttribute("d", this.calliper.march && step > 0.5 ? this.#march(sheet, from, step, top, bottom) : "");
-    return [[from, top, from, bottom], [to, top, to, bottom], [from, bar, to, bar]];
+    return [
+      [from, top, from, bottom],
+      [to, top, to, bottom],
+      [from, bar, to, bar],
+    ];
   }
 
   /** The interval repeated to both sides, to the edges of the recording on the sheet. */
   #march(sheet, from, step, top, bottom) {
     const [left, right] = [sheet.x(sheet.start), sheet.x(sheet.end)];
     const lines = [];
-    for (let x = from - Math.floor((from - left) / step) * step; x <= right; x += step) lines.push(`M${x} ${top}V${bottom}`);
+    for (let x = from - Math.floor((from - left) / step) * step; x <= right; x += step)
+      lines.push(`M${x} ${top}V${bottom}`);
     return lines.join("");
   }
 
@@ -138,12 +144,16 @@ class Drawn {
     const x = sheet.x(this.calliper.at);
     const [from, to] = [sheet.y(segment, this.calliper.from), sheet.y(segment, this.calliper.to)];
     this.lines.setAttribute("d", "");
-    return [[x - 6, from, x + 6, from], [x - 6, to, x + 6, to], [x, from, x, to]];
+    return [
+      [x - 6, from, x + 6, from],
+      [x - 6, to, x + 6, to],
+      [x, from, x, to],
+    ];
   }
 
   #label([x1, y1, x2, y2], pxPerMm) {
     const size = Math.max(3.2, 12 / pxPerMm); // never smaller than 12 px on a screen
-    const text = `${this.calliper.name ? `${this.calliper.name} ` : ""}${reading(this.calliper, this.layer.sheet.unit)}`;
+    const text = [this.calliper.name, reading(this.calliper, this.layer.sheet.unit)].filter(Boolean).join(" ");
     const wide = text.length * size * 0.56 + 2;
     const time = this.calliper.kind === "time";
     const middle = time ? (x1 + x2) / 2 : x1 + 8 + wide / 2;
@@ -158,10 +168,11 @@ class Drawn {
     const { from, to, at, kind } = this.calliper;
     const { sheet } = this.layer;
     const time = kind === "time";
-    const now = which === 2 ? (time ? (from + to) / 2 : (from + to) / 2) : which === 1 ? to : from;
+    const now = [from, to, (from + to) / 2][which];
     const [low, high] = time ? [segment.from, segment.until] : [-50, 50];
     const where = time ? `${((which === 1 ? to : from) * 1000).toFixed(0)} ms` : `${now.toFixed(2)} ${sheet.unit}`;
-    const place = which === 2 ? `lead ${this.calliper.lead}, ${time ? from.toFixed(2) : at.toFixed(2)} s` : `at ${where}`;
+    const place =
+      which === 2 ? `lead ${this.calliper.lead}, ${time ? from.toFixed(2) : at.toFixed(2)} s` : `at ${where}`;
     node.setAttribute("aria-valuemin", low);
     node.setAttribute("aria-valuemax", high);
     node.setAttribute("aria-valuenow", Math.min(high, Math.max(low, now)));

@@ -30,12 +30,24 @@ function row(calliper, i, sheet, changed, removed) {
 }
 
 function timeControls(calliper, i, changed) {
-  const name = select("name", NAMES.map((text) => [text, text || "–"]), calliper.name, (value) => {
-    calliper.name = value;
-    changed();
-  });
+  const name = select(
+    "name",
+    NAMES.map((text) => [text, text || "–"]),
+    calliper.name,
+    (value) => {
+      calliper.name = value;
+      changed();
+    },
+  );
   name.lastChild.dataset.key = `name-${i}`;
-  const intervals = el("input", { type: "number", min: 1, max: 50, step: 1, value: calliper.intervals, data: { key: `n-${i}` } });
+  const intervals = el("input", {
+    type: "number",
+    min: 1,
+    max: 50,
+    step: 1,
+    value: calliper.intervals,
+    data: { key: `n-${i}` },
+  });
   intervals.addEventListener("change", () => {
     calliper.intervals = Math.min(50, Math.max(1, Math.round(Number(intervals.value)) || 1));
     changed();
@@ -54,5 +66,12 @@ function qtc(item) {
   if (!Number.isFinite(found.rr)) return [el("p", { class: "qtc" }, `QT ${number(found.qt)} ms; QTc: ${found.source}`)];
   const by = (name) => `${name[0].toUpperCase()}${name.slice(1)} ${number(found[name])} ms`;
   const used = `QT ${number(found.qt)} ms, RR ${number(found.rr)} ms (${found.source})`;
-  return [el("p", { class: "qtc" }, el("strong", {}, `QTc ${by("fridericia")} · ${by("bazett")}`), ` · ${by("framingham")} · ${by("hodges")}; ${used}`)];
+  return [
+    el(
+      "p",
+      { class: "qtc" },
+      el("strong", {}, `QTc ${by("fridericia")} · ${by("bazett")}`),
+      ` · ${by("framingham")} · ${by("hodges")}; ${used}`,
+    ),
+  ];
 }

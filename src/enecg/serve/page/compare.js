@@ -7,7 +7,7 @@ import { look, millimetre } from "./look.js";
 import { meanRr } from "./measure.js";
 import { records } from "./records.js";
 import { medianBeats } from "./signal.js";
-import { certainty, headline, silent } from "./wording.js";
+import { certainty, hasInterval, headline, silent } from "./wording.js";
 
 const chosen = { a: null, b: null };
 const BEFORE = 0.25; // s of a median beat ahead of the R peak
@@ -18,10 +18,17 @@ export function showCompare(host, { load, again }) {
   const heading = el("h1", { tabindex: -1 }, "Compare two recordings");
   const usable = records.items.filter((item) => item.state === "answered" || item.state === "refused");
   if (usable.length < 2) {
-    host.replaceChildren(heading, el("p", { class: "soft" }, "Open two recordings of one patient first; then both can be drawn on the same paper."));
+    host.replaceChildren(
+      heading,
+      el("p", { class: "soft" }, "Open two recordings of one patient first; then both can be drawn on the same paper."),
+    );
     return { heading, close: () => {} };
   }
-  for (const [side, otherwise] of [["a", usable[0]], ["b", usable[1]]]) if (!usable.includes(chosen[side])) chosen[side] = otherwise;
+  for (const [side, otherwise] of [
+    ["a", usable[0]],
+    ["b", usable[1]],
+  ])
+    if (!usable.includes(chosen[side])) chosen[side] = otherwise;
   if (chosen.a === chosen.b) chosen.b = usable.find((item) => item !== chosen.a);
   const options = usable.map((item) => [String(item.id), item.path ?? item.name]);
   const pick = (side, label) =>
@@ -41,12 +48,20 @@ export function showCompare(host, { load, again }) {
   const tell = () => controls.querySelector(".zoom").tell();
   look.addEventListener("zoom", tell);
   host.replaceChildren(
-    el("div", { class: "view-head" }, heading, el("div", { class: "actions" }, pick("a", "First"), pick("b", "Second"))),
+    el(
+      "div",
+      { class: "view-head" },
+      heading,
+      el("div", { class: "actions" }, pick("a", "First"), pick("b", "Second")),
+    ),
     el("p", { class: "soft" }, "Nothing checks that both are of one patient; that is for you to know."),
     changes(a, b),
     overlay(a, b),
     controls,
-    ...viewers.flatMap((viewer, i) => [el("h2", { class: "compare-name" }, `${"AB"[i]}: ${viewer.item.name}`), viewer.node]),
+    ...viewers.flatMap((viewer, i) => [
+      el("h2", { class: "compare-name" }, `${"AB"[i]}: ${viewer.item.name}`),
+      viewer.node,
+    ]),
   );
   for (const viewer of viewers) viewer.draw();
   tell();
@@ -60,16 +75,38 @@ export function showCompare(host, { load, again }) {
 function changes(a, b) {
   const names = [...new Set([a, b].flatMap((item) => Object.keys(item.answer.tasks)))];
   const [rrA, rrB] = [meanRr(a.peaks), meanRr(b.peaks)];
-  const rows = names.map((task) => [title(task), told(a, task), told(b, task), difference(task, a.answer.tasks[task], b.answer.tasks[task])]);
-  rows.push(["Mean RR by R peaks", `${number(rrA)} ms`, `${number(rrB)} ms`, Number.isFinite(rrB - rrA) ? `${number(rrB - rrA, 0, true)} ms` : ""]);
+  const rows = names.map((task) => [
+    title(task),
+    told(a, task),
+    told(b, task),
+    difference(task, a.answer.tasks[task], b.answer.tasks[task]),
+  ]);
+  rows.push([
+    "Mean RR by R peaks",
+    `${number(rrA)} ms`,
+    `${number(rrB)} ms`,
+    Number.isFinite(rrB - rrA) ? `${number(rrB - rrA, 0, true)} ms` : "",
+  ]);
   rows.push(["Quality findings", found(a), found(b), ""]);
-  const head = ["", `A: ${a.name}`, `B: ${b.name}`, "B against A"].map((text) => (text ? el("th", { scope: "col" }, text) : el("td", {})));
-  const line = ([first, ...rest]) => el("tr", {}, el("th", { scope: "row" }, first), rest.map((text) => el("td", {}, text)));
+  const head = ["", `A: ${a.name}`, `B: ${b.name}`, "B against A"].map((text) =>
+    text ? el("th", { scope: "col" }, text) : el("td", {}),
+  );
+  const line = ([first, ...rest]) =>
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, first),
+      rest.map((text) => el("td", {}, text)),
+    );
   return el(
     "section",
     { class: "panel" },
     el("h2", {}, "What has changed"),
-    el("div", { class: "scroll-x", tabindex: 0, role: "region", "aria-label": "Changes" }, el("table", { class: "changes" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows.map(line)))),
+    el(
+      "div",
+      { class: "scroll-x", tabindex: 0, role: "region", "aria-label": "Changes" },
+      el("table", { class: "changes" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, rows.map(line))),
+    ),
   );
 }
 
@@ -87,14 +124,18 @@ function difference(task, a, b) {
   if (!a || !b || silent(a) || silent(b)) return "";
   if (a.kind === "regression") {
     const by = `${number(b.value - a.value, decimals(a), true)} ${a.unit}`.trim();
-    if (a.low === null || a.low === undefined || b.low === null || b.low === undefined) return by;
+    if (!hasInterval(a) || !hasInterval(b)) return by;
     const apart = a.high < b.low || b.high < a.low;
     return `${by}; the intervals ${apart ? "lie apart" : "overlap"}`;
   }
   if (a.kind === "multilabel") {
     const gone = a.decision.filter((name) => !b.decision.includes(name));
     const come = b.decision.filter((name) => !a.decision.includes(name));
-    return [come.length ? `new: ${come.join(", ")}` : "", gone.length ? `gone: ${gone.join(", ")}` : ""].filter(Boolean).join("; ") || "the same findings";
+    return (
+      [come.length ? `new: ${come.join(", ")}` : "", gone.length ? `gone: ${gone.join(", ")}` : ""]
+        .filter(Boolean)
+        .join("; ") || "the same findings"
+    );
   }
   if (a.decision !== b.decision) return `${className(task, a.decision)} has become ${className(task, b.decision)}`;
   const points = number((b.probabilities[b.decision] - a.probabilities[a.decision]) * 100, 0, true);
@@ -103,27 +144,48 @@ function difference(task, a, b) {
 
 /** The median beats of both, lead by lead, aligned at the R peak and drawn at the same gain. */
 function overlay(a, b) {
-  const section = (content) => el("section", { class: "panel" }, el("h2", {}, "Median beats, aligned at the R peak"), content);
-  if (a.signal.unit !== b.signal.unit) return section(el("p", {}, "One of the two is normalised: heights cannot be compared, so the beats are not drawn over each other."));
+  const section = (content) =>
+    el("section", { class: "panel" }, el("h2", {}, "Median beats, aligned at the R peak"), content);
+  if (a.signal.unit !== b.signal.unit)
+    return section(
+      el(
+        "p",
+        {},
+        "One of the two is normalised: heights cannot be compared, so the beats are not drawn over each other.",
+      ),
+    );
   const beats = [a, b].map((item) => medianBeats(item.signal, item.peaks, BEFORE, AFTER));
   if (beats.includes(null)) return section(el("p", {}, "Fewer than three whole beats were found in one of the two."));
   const leads = Object.keys(beats[0]).filter((lead) => lead in beats[1]);
   const gain = a.signal.unit === "mV" ? 10 : 2.5; // mm/mV, and 25 mm/s across
   const frameOf = (those) => {
     const all = beats.flatMap((beat) => those.flatMap((lead) => [...beat[lead]])).filter(Number.isFinite);
-    const [low, high] = all.reduce(([least, most], value) => [Math.min(least, value), Math.max(most, value)], [-5 / gain, 5 / gain]);
+    const [low, high] = all.reduce(
+      ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
+      [-5 / gain, 5 / gain],
+    );
     return { gain, top: -5 * Math.ceil((high * gain) / 5), bottom: -5 * Math.floor((low * gain) / 5) };
   };
   // Limb leads are lower than chest leads; within each kind heights can be compared at a glance.
   const kinds = [leads.filter((lead) => !lead.startsWith("V")), leads.filter((lead) => lead.startsWith("V"))];
   const pictures = kinds.flatMap((those) => those.map((lead) => beatPicture(lead, beats, [a, b], frameOf(those))));
-  const key = el("p", { class: "key" }, el("span", { class: "key-a" }, "A"), ` ${a.name}, solid · `, el("span", { class: "key-b" }, "B"), ` ${b.name}, dashed. Boxes are 5 mm: 0.2 s and ${a.signal.unit === "mV" ? "0.5 mV" : "2 SD"}.`);
+  const key = el(
+    "p",
+    { class: "key" },
+    el("span", { class: "key-a" }, "A"),
+    ` ${a.name}, solid · `,
+    el("span", { class: "key-b" }, "B"),
+    ` ${b.name}, dashed. Boxes are 5 mm: 0.2 s and ${a.signal.unit === "mV" ? "0.5 mV" : "2 SD"}.`,
+  );
   return section([key, el("div", { class: "beats" }, pictures)]);
 }
 
 function beatPicture(lead, beats, items, { gain, top, bottom }) {
   const wide = (BEFORE + AFTER) * 25;
-  const line = (samples, rate) => [...samples].map((value, i) => `${i ? "L" : "M"}${((i / rate) * 25).toFixed(2)} ${(-value * gain).toFixed(2)}`).join("");
+  const line = (samples, rate) =>
+    [...samples]
+      .map((value, i) => `${i ? "L" : "M"}${((i / rate) * 25).toFixed(2)} ${(-value * gain).toFixed(2)}`)
+      .join("");
   const lines = [];
   for (let x = 0; x <= wide + 0.01; x += 5) lines.push(`M${x} ${top}V${bottom}`);
   for (let y = top; y <= bottom; y += 5) lines.push(`M0 ${y}H${wide}`);

@@ -31,7 +31,8 @@ export function batches(items, { files, bytes, recordings }) {
     const more = item.files.reduce((sum, file) => sum + file.size, 0);
     const clash = item.files.some((file) => names.has(file.name));
     const current = found.at(-1);
-    const full = !current || current.length >= recordings || names.size + item.files.length > files || size + more > bytes;
+    const full =
+      !current || current.length >= recordings || names.size + item.files.length > files || size + more > bytes;
     if (full || clash) {
       found.push([]);
       names = new Set();

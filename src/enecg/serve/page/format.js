@@ -2,6 +2,9 @@
 
 export const NOTICE = "Research use only. Not a medical device.";
 
+/** What the service reads. */
+export const FORMATS = "WFDB (header and signal file together), DICOM, GE MUSE XML, Philips XML, EDF and CSV";
+
 const TITLES = {
   rr_interval: "RR interval",
   age: "Age",
@@ -56,7 +59,7 @@ export function digitsFor(size) {
 export function decimals(answer) {
   if (answer.unit === "ms" || answer.unit === "years") return 0;
   const width = (answer.high ?? NaN) - (answer.low ?? NaN);
-  return digitsFor(Number.isFinite(width) && width > 0 ? width : answer.value ?? 0);
+  return digitsFor(Number.isFinite(width) && width > 0 ? width : (answer.value ?? 0));
 }
 
 /** A probability, never rounded to certainty. */

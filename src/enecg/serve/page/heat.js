@@ -46,13 +46,25 @@ export function paintHeat(picture, sheet, heat) {
 function legend(heat) {
   const what = heat.kind === "regression" ? title(heat.task) : `probability of ${className(heat.task, heat.output)}`;
   const steps = [0, 0.25, 0.5, 0.75, 1].map((share) =>
-    svg("rect", { x: share * 80, width: 20, height: 10, class: "legend-step", "fill-opacity": (share * STRONGEST).toFixed(3) }),
+    svg("rect", {
+      x: share * 80,
+      width: 20,
+      height: 10,
+      class: "legend-step",
+      "fill-opacity": (share * STRONGEST).toFixed(3),
+    }),
   );
   const unit = heat.kind === "regression" ? heat.unit : "percentage points";
   const most = heat.kind === "regression" ? heat.most : heat.most * 100;
   return [
-    el("span", {}, `Shaded: how much ${what} changes without that second of that lead`),
-    el("span", { class: "legend-scale" }, "0", svg("svg", { viewBox: "0 0 100 10", width: 100, height: 10, "aria-hidden": "true" }, steps), `${number(most, digitsFor(most))} ${unit}`),
+    el("span", {}, `Shaded: how much ${what} changes when that stretch of that lead is taken out`),
+    el(
+      "span",
+      { class: "legend-scale" },
+      "0",
+      svg("svg", { viewBox: "0 0 100 10", width: 100, height: 10, "aria-hidden": "true" }, steps),
+      `${number(most, digitsFor(most))} ${unit}`,
+    ),
     heat.unknown ? el("span", {}, "hatched edge: no answer without it") : null,
   ].filter(Boolean);
 }
@@ -63,14 +75,29 @@ export function heatTable(heat, rows = 5) {
     .filter((cell) => cell.effect !== null && Math.abs(cell.effect) > 0)
     .sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect))
     .slice(0, rows);
-  if (!strongest.length) return el("p", {}, "No single second of a single lead changes this answer.");
+  if (!strongest.length) return el("p", {}, "No single stretch of a single lead changes this answer.");
   const line = (cell) =>
-    el("tr", {}, el("th", { scope: "row" }, cell.lead), el("td", {}, `${short(cell.from)} to ${short(cell.to)} s`), el("td", { class: "n" }, change(heat, cell.effect)));
+    el(
+      "tr",
+      {},
+      el("th", { scope: "row" }, cell.lead),
+      el("td", {}, `${short(cell.from)} to ${short(cell.to)} s`),
+      el("td", { class: "n" }, change(heat, cell.effect)),
+    );
   return el(
     "table",
     { class: "compact" },
     el("caption", {}, `${title(heat.task)}: strongest places`),
-    el("thead", {}, el("tr", {}, ["Lead", "Time"].map((text) => el("th", { scope: "col" }, text)), el("th", { scope: "col", class: "n" }, "Change without it"))),
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        ["Lead", "Time"].map((text) => el("th", { scope: "col" }, text)),
+        el("th", { scope: "col", class: "n" }, "Change without it"),
+      ),
+    ),
     el("tbody", {}, strongest.map(line)),
   );
 }

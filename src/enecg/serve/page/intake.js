@@ -3,7 +3,7 @@
 import { ask } from "./api.js";
 import { button, el } from "./dom.js";
 import { dropped, grouped } from "./files.js";
-import { count } from "./format.js";
+import { count, FORMATS } from "./format.js";
 
 /** The opening view; `take` gets groups of files. */
 export function showIntake(host, { examples, limits, take, guarded }) {
@@ -21,9 +21,14 @@ export function showIntake(host, { examples, limits, take, guarded }) {
     "section",
     { class: "drop", "aria-label": "Files" },
     el("p", { class: "drop-title" }, "Drop one or several recordings here"),
-    el("p", { class: "soft" }, "WFDB (header and signal file together), DICOM, GE MUSE XML, Philips XML, EDF, CSV"),
+    el("p", { class: "soft" }, FORMATS),
     el("div", { class: "actions" }, picker({}, "Choose files"), picker({ webkitdirectory: true }, "Choose a folder")),
-    el("p", { class: "soft small" }, `At most ${count(limits.files, "file")} and ${limits.bytes >> 20} MB at once; a folder is sent in parts. Files go to this service only; it keeps nothing.`),
+    el(
+      "p",
+      { class: "soft small" },
+      `At most ${count(limits.files, "file")} and ${limits.bytes >> 20} MB at once; a folder is sent in parts. `,
+      "Files go to this service only; it keeps nothing.",
+    ),
   );
   const cards = examples.map((example) =>
     el(
@@ -38,7 +43,13 @@ export function showIntake(host, { examples, limits, take, guarded }) {
     heading,
     zone,
     cards.length
-      ? el("section", { class: "examples" }, el("h2", {}, "Or an example"), el("p", { class: "soft" }, "Computed by a model of the heart. No patient's data."), el("ul", {}, cards))
+      ? el(
+          "section",
+          { class: "examples" },
+          el("h2", {}, "Or an example"),
+          el("p", { class: "soft" }, "Computed by a model of the heart. No patient's data."),
+          el("ul", {}, cards),
+        )
       : "",
   );
   return { heading, close: () => {} };

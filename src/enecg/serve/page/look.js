@@ -6,7 +6,13 @@ import { CHOICES } from "./sheet.js";
 
 const NOMINAL = 96 / 25.4; // CSS pixels a millimetre, if the screen were as the standard supposes
 const ZOOMS = [0.5, 0.75, 1, 1.25, 1.5, 2, 3, 4];
-const LABELS = { "3x4": "3 × 4 + rhythm", "6x2": "6 × 2", "12x1": "12 × 1", standard: "standard", cabrera: "Cabrera" };
+const LABELS = {
+  "3x4": "3 × 4 + rhythm",
+  "6x2": "6 × 2",
+  "12x1": "12 × 1",
+  standard: "standard",
+  cabrera: "Cabrera",
+};
 const DEFAULTS = { layout: "3x4", order: "standard", speed: 25, gain: { mV: 10, SD: 2.5 }, peaks: true, grid: "red" };
 
 /** The settings, shared by all drawings; dispatches `change` (draw anew) and `zoom` (only another size). */
@@ -75,14 +81,17 @@ export function lookControls(unit, now) {
     pick("layout", "Layout", (value) => LABELS[value]),
     pick("order", "Order", (value) => LABELS[value]),
     pick("speed", "Speed", (value) => `${value} mm/s`),
-    select("Gain", gains, String(look.gain[unit]), (chosen) => look.set({ gain: { ...look.gain, [unit]: Number(chosen) } })),
+    select("Gain", gains, String(look.gain[unit]), (chosen) =>
+      look.set({ gain: { ...look.gain, [unit]: Number(chosen) } }),
+    ),
     zoomControls(now),
     tick("R peaks", look.peaks, (peaks) => look.set({ peaks })),
   ];
 }
 
 /** Whether the grid is grey, for those whom red lines distract. */
-export const gridControl = () => tick("Grey grid", look.grid === "grey", (grey) => look.set({ grid: grey ? "grey" : "red" }));
+export const gridControl = () =>
+  tick("Grey grid", look.grid === "grey", (grey) => look.set({ grid: grey ? "grey" : "red" }));
 
 function tick(label, checked, change) {
   const box = el("input", { type: "checkbox", checked, on: { change: (event) => change(event.target.checked) } });
@@ -131,7 +140,12 @@ export function askScreenSize() {
     "dialog",
     { class: "dialog", "aria-labelledby": `${id}-title` },
     el("h2", { id: `${id}-title` }, "True scale on this screen"),
-    el("p", {}, "No browser knows how large its screen is. Hold a bank card to the rectangle and move the slider until both are equally large. Measurements never depend on this."),
+    el(
+      "p",
+      {},
+      "No browser knows how large its screen is. Hold a bank card to the rectangle and move the slider until both " +
+        "are equally large. Measurements never depend on this.",
+    ),
     card,
     el("label", { for: id }, "Size"),
     slider,

@@ -53,7 +53,9 @@ export function cutOff(sheet) {
     const samples = sheet.signal.leads[segment.lead].subarray(segment.first, segment.last);
     return samples.some((value) => sheet.y(segment, value) < top || sheet.y(segment, value) > bottom);
   };
-  return [...new Set(sheet.segments.filter((segment) => segment.present && leaves(segment)).map((segment) => segment.lead))];
+  return [
+    ...new Set(sheet.segments.filter((segment) => segment.present && leaves(segment)).map((segment) => segment.lead)),
+  ];
 }
 
 function grid(sheet, step) {
@@ -73,7 +75,7 @@ function pulses(sheet) {
   return Array.from({ length: sheet.rows }, (_, row) => `M1.5 ${sheet.zero(row)}${shape}`).join("");
 }
 
-/** One path through every sample of a segment, to a thousandth of a millimetre; the pen is up where some are missing. */
+/** One path through every sample of a segment, to 0.001 mm; the pen is up where samples are missing. */
 function trace(sheet, segment) {
   const samples = sheet.signal.leads[segment.lead];
   const perSample = sheet.speed / sheet.signal.rate;
@@ -88,7 +90,9 @@ function trace(sheet, segment) {
       continue;
     }
     const alone = !down && !(i + 1 < segment.last && !Number.isNaN(samples[i + 1]));
-    parts.push(`${down ? "L" : "M"}${round(x0 + i * perSample)} ${round(segment.y - value * scale)}${alone ? "h0" : ""}`);
+    parts.push(
+      `${down ? "L" : "M"}${round(x0 + i * perSample)} ${round(segment.y - value * scale)}${alone ? "h0" : ""}`,
+    );
     down = true;
   }
   return parts.join("");

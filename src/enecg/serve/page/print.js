@@ -2,7 +2,7 @@
 
 import { CalliperLayer } from "./callipers.js";
 import { byId, el } from "./dom.js";
-import { count, NOTICE, percent, short, title } from "./format.js";
+import { count, NOTICE, number, percent, short, title } from "./format.js";
 import { paintHeat } from "./heat.js";
 import { look } from "./look.js";
 import { correctedOf } from "./measure.js";
@@ -54,15 +54,26 @@ function answersRow(item) {
     );
   });
   const rest = tasks.length - SHOWN;
-  return el("dl", { class: "print-answers" }, blocks, rest > 0 ? el("div", {}, el("dt", {}, `${count(rest, "more task")} on the screen`)) : null);
+  return el(
+    "dl",
+    { class: "print-answers" },
+    blocks,
+    rest > 0 ? el("div", {}, el("dt", {}, `${count(rest, "more task")} on the screen`)) : null,
+  );
 }
 
 function footer(item) {
   const { recording, quality } = item.answer;
-  const found = quality.length ? `Quality: ${quality.map((finding) => finding.text).join("; ")}.` : "Quality: nothing found.";
+  const found = quality.length
+    ? `Quality: ${quality.map((finding) => finding.text).join("; ")}.`
+    : "Quality: nothing found.";
   const qtc = correctedOf(item.callipers, item.peaks);
-  const measured = qtc?.rr ? ` QTc ${Math.round(qtc.fridericia)} ms (Fridericia), ${Math.round(qtc.bazett)} ms (Bazett), RR ${Math.round(qtc.rr)} ms.` : "";
-  const source = `${recording.format}, ${short(recording.seconds)} s, ${short(recording.rate)} Hz; model ${item.about.bundle.slice(0, 12)}, EnECG ${item.about.enecg}; unconfirmed.`;
+  const measured = qtc?.rr
+    ? ` QTc ${number(qtc.fridericia)} ms (Fridericia), ${number(qtc.bazett)} ms (Bazett), RR ${number(qtc.rr)} ms.`
+    : "";
+  const { bundle, enecg } = item.about;
+  const file = `${recording.format}, ${short(recording.seconds)} s, ${short(recording.rate)} Hz`;
+  const source = `${file}; model ${bundle.slice(0, 12)}, EnECG ${enecg}; unconfirmed.`;
   return el(
     "footer",
     { class: "print-footer" },

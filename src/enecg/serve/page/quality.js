@@ -1,14 +1,22 @@
 // What the quality check found, and refusals: why there is no answer, and what can be done about it.
 
 import { button, el, field, select } from "./dom.js";
+import { FORMATS } from "./format.js";
 import { remedy } from "./wording.js";
 
-const UNITS = [["", "as the file states"], ["mV", "mV"], ["uV", "µV"], ["V", "V"], ["unitless", "none (normalised)"]];
+const UNITS = [
+  ["", "as the file states"],
+  ["mV", "mV"],
+  ["uV", "µV"],
+  ["V", "V"],
+  ["unitless", "none (normalised)"],
+];
 
 /** The findings as a list; fatal ones first. */
 export function findings(answer) {
   const all = [...answer.quality].sort((a, b) => b.fatal - a.fatal);
-  if (!all.length) return el("p", { class: "clean" }, "Nothing speaks against this recording. Swapped electrodes are not looked for.");
+  if (!all.length)
+    return el("p", { class: "clean" }, "Nothing speaks against this recording. Swapped electrodes are not looked for.");
   return el(
     "ul",
     { class: "findings" },
@@ -32,8 +40,16 @@ export function refusal(answer) {
     "section",
     { class: "refusal", role: "alert" },
     el("h2", {}, "No answers for this recording"),
-    el("p", {}, "It could be read and is drawn below, but it must not be interpreted. A guess would look like a finding."),
-    el("ul", {}, fatal.map((finding) => el("li", {}, el("strong", {}, finding.text), ". ", remedy(finding.code)))),
+    el(
+      "p",
+      {},
+      "It could be read and is drawn below, but it must not be interpreted. A guess would look like a finding.",
+    ),
+    el(
+      "ul",
+      {},
+      fatal.map((finding) => el("li", {}, el("strong", {}, finding.text), ". ", remedy(finding.code))),
+    ),
   );
 }
 
@@ -45,14 +61,21 @@ export function unreadable(item, { retry, remove }) {
     el("h2", {}, "This file could not be read"),
     el("p", { class: "reason" }, item.reason),
     item.needs.length ? sayMore(item, retry) : null,
-    el("p", { class: "soft" }, "Read are WFDB (header and signal file together), DICOM, GE MUSE XML, Philips XML, EDF and CSV. Nothing of the file was kept."),
+    el("p", { class: "soft" }, `Read are ${FORMATS}. Nothing of the file was kept.`),
     item.request ? el("p", { class: "soft" }, "Request ", el("code", {}, item.request)) : null,
     el("div", { class: "actions" }, button("Remove it from the list", remove)),
   );
 }
 
 function sayMore(item, retry) {
-  const rate = el("input", { type: "number", min: 1, max: 20000, step: "any", value: item.said.rate ?? "", placeholder: "500" });
+  const rate = el("input", {
+    type: "number",
+    min: 1,
+    max: 20000,
+    step: "any",
+    value: item.said.rate ?? "",
+    placeholder: "500",
+  });
   let unit = item.said.unit ?? "";
   const form = el(
     "form",

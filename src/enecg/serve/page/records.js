@@ -20,6 +20,7 @@ class Records extends EventTarget {
       id: ++counter,
       state: "waiting", // then "answered", "refused" (must not be interpreted) or "unreadable"
       reason: "",
+      needs: [], // of an unreadable file: what it does not say
       answer: null,
       signal: null,
       peaks: [],
@@ -89,7 +90,12 @@ class Records extends EventTarget {
       const answer = named.get(item.name);
       if (answer) {
         const { signal, ...rest } = answer;
-        Object.assign(item, { answer: rest, about, state: rest.usable ? "answered" : "refused", who: who(rest.recording) });
+        Object.assign(item, {
+          answer: rest,
+          about,
+          state: rest.usable ? "answered" : "refused",
+          who: who(rest.recording),
+        });
       } else {
         const { reason = "The service did not answer for this file.", needs = [] } = refused.get(item.name) ?? {};
         Object.assign(item, { state: "unreadable", reason, needs });
@@ -112,7 +118,8 @@ class Records extends EventTarget {
 /** What the file says of the person, in words. */
 function who(recording) {
   const sex = { F: "female", M: "male" }[recording.sex];
-  const age = recording.age === null || recording.age === undefined ? null : `${Number(recording.age.toFixed(1))} years`;
+  const age =
+    recording.age === null || recording.age === undefined ? null : `${Number(recording.age.toFixed(1))} years`;
   return [sex, age].filter(Boolean).join(", ");
 }
 

@@ -35,7 +35,10 @@ export function secondsOf(signal) {
 
 /** The transform between (lead, seconds, mV) and millimetres of paper, both ways. */
 export class Sheet {
-  constructor(signal, { layout = "3x4", order = "standard", speed = 25, gain, start = 0, seconds = 10, tight = false } = {}) {
+  constructor(
+    signal,
+    { layout = "3x4", order = "standard", speed = 25, gain, start = 0, seconds = 10, tight = false } = {},
+  ) {
     const plan = LAYOUTS[layout];
     this.signal = signal;
     this.unit = unitOf(signal);

@@ -14,10 +14,11 @@ export function decode(block) {
 export function asCsv(signal) {
   const names = Object.keys(signal.leads);
   const length = signal.leads[names[0]].length;
-  const digits = signal.unit === "mV" ? 3 : 3;
   const lines = [`# rate: ${signal.rate}`, `# unit: ${signal.unit === "mV" ? "mV" : "unitless"}`, names.join(",")];
   for (let i = 0; i < length; i++) {
-    lines.push(names.map((lead) => (Number.isNaN(signal.leads[lead][i]) ? "" : signal.leads[lead][i].toFixed(digits))).join(","));
+    lines.push(
+      names.map((lead) => (Number.isNaN(signal.leads[lead][i]) ? "" : signal.leads[lead][i].toFixed(3))).join(","),
+    );
   }
   return `${lines.join("\n")}\n`;
 }
@@ -43,7 +44,9 @@ export function medianBeats(signal, peaks, before = 0.25, after = 0.5) {
     const starts = peaks.map((peak) => Math.round(peak * signal.rate) - ahead);
     const whole = starts.filter((start) => start >= 0 && start + ahead + behind < samples.length);
     if (whole.length < 3) return null;
-    found[lead] = Float32Array.from({ length: ahead + behind }, (_, i) => median(whole.map((start) => samples[start + i])));
+    found[lead] = Float32Array.from({ length: ahead + behind }, (_, i) =>
+      median(whole.map((start) => samples[start + i])),
+    );
   }
   return found;
 }

@@ -17,14 +17,24 @@ export function askToken(problem) {
       problem ? el("p", { class: "reason", role: "alert" }, problem) : null,
       el("label", { for: id }, "Token"),
       field,
-      el("div", { class: "actions" }, el("button", { type: "submit", class: "primary" }, "Go on"), button("Cancel", () => dialog.close())),
+      el(
+        "div",
+        { class: "actions" },
+        el("button", { type: "submit", class: "primary" }, "Go on"),
+        button("Cancel", () => dialog.close()),
+      ),
     );
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       given = field.value.trim() || null;
       dialog.close();
     });
-    const dialog = el("dialog", { class: "dialog", "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, "Token"), form);
+    const dialog = el(
+      "dialog",
+      { class: "dialog", "aria-labelledby": `${id}-title` },
+      el("h2", { id: `${id}-title` }, "Token"),
+      form,
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       open = null;

@@ -16,15 +16,33 @@ export function trustTable(item, model) {
     el(
       "table",
       { class: "trust" },
-      el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Expert"), tasks.map(([task]) => el("th", { scope: "col" }, title(task))))),
-      el("tbody", {}, names.map((name) => row(name, known.get(name), tasks, model))),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          el("th", { scope: "col" }, "Expert"),
+          tasks.map(([task]) => el("th", { scope: "col" }, title(task))),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        names.map((name) => row(name, known.get(name), tasks, model)),
+      ),
     ),
   );
 }
 
 function row(name, expert, tasks, model) {
   const head = el("th", { scope: "row" }, name, expert?.title ? el("small", {}, expert.title) : null);
-  return el("tr", {}, head, tasks.map(([task, answer]) => cell(answer.weights?.[name], model?.weights?.[task]?.[name])));
+  return el(
+    "tr",
+    {},
+    head,
+    tasks.map(([task, answer]) => cell(answer.weights?.[name], model?.weights?.[task]?.[name])),
+  );
 }
 
 function cell(share, usual) {
@@ -32,5 +50,11 @@ function cell(share, usual) {
   const bar = el("span", { class: "share", "aria-hidden": "true" });
   bar.style.width = `${100 * share}%`;
   const apart = usual !== undefined && Math.abs(usual - share) >= 0.02;
-  return el("td", {}, el("span", { class: "track", "aria-hidden": "true" }, bar), percent(share), apart ? el("small", {}, `usually ${percent(usual)}`) : null);
+  return el(
+    "td",
+    {},
+    el("span", { class: "track", "aria-hidden": "true" }, bar),
+    percent(share),
+    apart ? el("small", {}, `usually ${percent(usual)}`) : null,
+  );
 }

@@ -35,15 +35,42 @@ export class Viewer {
       leave: () => this.adders[0].focus(),
     });
     this.paper = el("div", { class: "paper" });
-    this.scroll = el("div", { class: "paper-scroll", tabindex: 0, role: "region", "aria-label": `ECG paper of ${item.name}` }, this.paper);
+    this.scroll = el(
+      "div",
+      { class: "paper-scroll", tabindex: 0, role: "region", "aria-label": `ECG paper of ${item.name}` },
+      this.paper,
+    );
     this.scroll.addEventListener("keydown", (event) => this.#key(event));
     this.list = el("div", { class: "calliper-list" });
-    this.adders = ["time", "amplitude"].map((kind) => button(`+ ${kind[0].toUpperCase()}${kind.slice(1)}`, () => this.add(kind), { title: `Add a calliper for ${kind}` }));
+    this.adders = ["time", "amplitude"].map((kind) =>
+      button(`+ ${kind[0].toUpperCase()}${kind.slice(1)}`, () => this.add(kind), {
+        title: `Add a calliper for ${kind}`,
+      }),
+    );
     this.legend = el("div", { class: "legend" });
     this.scale = el("p", { class: "scale-note" });
     this.controls = controls ? toolbar(unitOf(item.signal), () => this.pxPerMm / millimetre().px) : null;
-    const tools = el("div", { class: "measure", role: "group", "aria-label": "Callipers" }, el("span", { class: "label" }, "Callipers"), this.adders, this.list);
-    this.node = el("figure", { class: "viewer" }, this.controls, this.legend, this.scroll, el("div", { class: "below" }, tools, this.#pages(), el("div", { class: "paper-notes" }, this.scale, gridControl())));
+    const tools = el(
+      "div",
+      { class: "measure", role: "group", "aria-label": "Callipers" },
+      el("span", { class: "label" }, "Callipers"),
+      this.adders,
+      this.list,
+    );
+    this.node = el(
+      "figure",
+      { class: "viewer" },
+      this.controls,
+      this.legend,
+      this.scroll,
+      el(
+        "div",
+        { class: "below" },
+        tools,
+        this.#pages(),
+        el("div", { class: "paper-notes" }, this.scale, gridControl()),
+      ),
+    );
     this.draw = this.draw.bind(this);
     this.size = this.size.bind(this);
     look.addEventListener("change", this.draw);
@@ -157,7 +184,13 @@ export class Viewer {
     };
     tell();
     const group = { class: "pages", role: "group", "aria-label": "Part of the recording" };
-    return el("div", group, button("◂ Earlier", () => go(-PAGE / 2)), shown, button("Later ▸", () => go(PAGE / 2)));
+    return el(
+      "div",
+      group,
+      button("◂ Earlier", () => go(-PAGE / 2)),
+      shown,
+      button("Later ▸", () => go(PAGE / 2)),
+    );
   }
 
   #tellScale() {
@@ -167,12 +200,22 @@ export class Viewer {
       calibrated: `Size on this screen: true scale, ${number(px, 2)} px a millimetre.`,
       changed: "Screen or browser zoom has changed since the calibration: size is nominal.",
     };
-    const leads = (which) => listed(this.sheet.segments.filter((segment) => !segment.strip && which(segment)).map((segment) => segment.lead));
+    const leads = (which) =>
+      listed(this.sheet.segments.filter((segment) => !segment.strip && which(segment)).map((segment) => segment.lead));
     const gone = leads((segment) => !segment.present);
     // Columns go on in time, so a short recording ends before the later ones begin.
     const late = leads((segment) => segment.present && segment.last <= segment.first);
     const cut = listed(cutOff(this.sheet));
-    const notes = [cut ? ` ${cut} cut off at the edge of the paper: choose fewer mm/${this.sheet.unit}.` : "", gone ? ` Not recorded: ${gone}.` : "", late ? ` The recording ends before ${late} are reached; the layout 12 × 1 shows them.` : ""];
-    this.scale.replaceChildren(told[state], ...notes, " ", button("Calibrate by a bank card", askScreenSize, { class: "link" }));
+    const notes = [
+      cut ? ` ${cut} cut off at the edge of the paper: choose fewer mm/${this.sheet.unit}.` : "",
+      gone ? ` Not recorded: ${gone}.` : "",
+      late ? ` The recording ends before ${late} are reached; the layout 12 × 1 shows them.` : "",
+    ];
+    this.scale.replaceChildren(
+      told[state],
+      ...notes,
+      " ",
+      button("Calibrate by a bank card", askScreenSize, { class: "link" }),
+    );
   }
 }

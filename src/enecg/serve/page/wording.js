@@ -20,11 +20,15 @@ export function silent(answer) {
   return Object.values(answer.probabilities ?? {}).every((share) => share === null);
 }
 
+/** Whether a regression's answer has an interval. */
+export const hasInterval = (answer) => answer.low !== null && answer.low !== undefined;
+
 /** The answer in a few words: `61 years`, `female`, `sinus rhythm (SR)`. */
 export function headline(task, answer) {
   if (silent(answer)) return "no answer";
   if (answer.kind === "regression") return `${number(answer.value, decimals(answer))}\u00a0${answer.unit}`.trim();
-  if (answer.kind === "multilabel") return answer.decision?.length ? answer.decision.map((name) => className(task, name)).join(", ") : "none";
+  if (answer.kind === "multilabel")
+    return answer.decision?.length ? answer.decision.map((name) => className(task, name)).join(", ") : "none";
   return className(task, answer.decision);
 }
 
@@ -32,10 +36,10 @@ export function headline(task, answer) {
 export function certainty(answer) {
   if (silent(answer)) return "";
   if (answer.kind === "regression") {
-    const known = answer.low !== null && answer.low !== undefined;
-    return known ? `${span(answer.low, answer.high, decimals(answer))}` : "no interval";
+    return hasInterval(answer) ? span(answer.low, answer.high, decimals(answer)) : "no interval";
   }
-  if (answer.kind === "multilabel") return answer.decision?.length ? answer.decision.map((name) => percent(answer.probabilities[name])).join(", ") : "";
+  if (answer.kind === "multilabel")
+    return answer.decision?.length ? answer.decision.map((name) => percent(answer.probabilities[name])).join(", ") : "";
   return percent(decided(answer).share);
 }
 
@@ -49,29 +53,39 @@ export function sentence(task, answer, recording = {}) {
 function regression(task, answer, recording) {
   const value = headline(task, answer);
   const digits = decimals(answer);
-  const start = {
-    rr_interval: `Beats are ${value} apart on average, ${number(rate(answer.value))} a minute.`,
-    age: `The ECG looks like that of a person of ${value}.`,
-  }[task] ?? `${title(task)} is estimated at ${value}.`;
-  const known = answer.low !== null && answer.low !== undefined;
-  const sure = known ? `Of 10 such intervals about 9 hold the true value: ${span(answer.low, answer.high, digits)}${answer.unit ? `\u00a0${answer.unit}` : ""}.` : "There is no interval in this model.";
+  const start =
+    {
+      rr_interval: `Beats are ${value} apart on average, ${number(rate(answer.value))} a minute.`,
+      age: `The ECG looks like that of a person of ${value}.`,
+    }[task] ?? `${title(task)} is estimated at ${value}.`;
+  const known = hasInterval(answer);
+  const between = known ? `${span(answer.low, answer.high, digits)}\u00a0${answer.unit}`.trim() : "";
+  const sure = known
+    ? `Of 10 such intervals about 9 hold the true value: ${between}.`
+    : "There is no interval in this model.";
   return [start, sure, task === "age" ? stated(answer, recording.age, digits) : ""].filter(Boolean).join(" ");
 }
 
 function stated(answer, age, digits) {
   if (age === null || age === undefined) return "";
   const inside = age >= answer.low && age <= answer.high;
-  return `The file states ${number(age, digits)} years, ${inside ? "inside" : "outside"} it.`;
+  const place = hasInterval(answer) ? `, ${inside ? "inside" : "outside"} it` : "";
+  return `The file states ${number(age, digits)} years${place}.`;
 }
 
 function binary(task, answer, recording) {
-  const [positive, threshold] = Object.entries(answer.thresholds ?? {})[0] ?? [Object.keys(answer.probabilities)[1], 0.5];
+  const [positive, threshold] = Object.entries(answer.thresholds ?? {})[0] ?? [
+    Object.keys(answer.probabilities)[1],
+    0.5,
+  ];
   const share = answer.probabilities[positive];
   const over = share >= threshold;
-  const side = over ? "reaches" : "stays below";
-  const start = `The probability of ${className(task, positive)} is ${percent(share)}; that ${side} the threshold of ${percent(threshold)}, so the answer is ${className(task, answer.decision)}.`;
+  const side = `${over ? "reaches" : "stays below"} the threshold of ${percent(threshold)}`;
+  const answered = className(task, answer.decision);
+  const start = `The probability of ${className(task, positive)} is ${percent(share)}`;
+  const reached = `${start}; that ${side}, so the answer is ${answered}.`;
   const file = task === "sex" && recording.sex ? ` The file states ${className("sex", recording.sex)}.` : "";
-  return start + file;
+  return reached + file;
 }
 
 function multiclass(task, answer) {
@@ -87,7 +101,8 @@ function multilabel(task, answer) {
 }
 
 /** Probabilities, the highest first. */
-export const ranked = (answer) => Object.entries(answer.probabilities ?? {}).sort((a, b) => (b[1] ?? -1) - (a[1] ?? -1));
+export const ranked = (answer) =>
+  Object.entries(answer.probabilities ?? {}).sort((a, b) => (b[1] ?? -1) - (a[1] ?? -1));
 
 const REMEDY = {
   too_short: "Record at least 5 seconds; 10 are usual.",
