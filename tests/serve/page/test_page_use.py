@@ -111,7 +111,7 @@ def test_where_an_answer_comes_from_can_be_shaded_and_switched_off(page: Page) -
     box.select_option("age")
     cells = paper(page).locator(".ecg-heat rect")
     assert cells.count() == 12 * 3 + 10  # 2.5 s of each lead touch three of the seconds; the rhythm strip has ten
-    expect(page.locator(".viewer .legend")).to_contain_text("how much Age changes when that stretch of that lead is taken out")
+    expect(page.locator(".viewer .legend")).to_contain_text("how much Age changes when that stretch of that lead")
     expect(page.locator(".explain caption")).to_have_text("Age: strongest places")
     strongest = max(
         float(value) for value in cells.evaluate_all("all => all.map((cell) => cell.getAttribute('fill-opacity'))")
@@ -148,6 +148,19 @@ def test_a_folder_becomes_a_table_that_sorts_filters_and_opens(page: Page, share
     page.get_by_role("button", name="ge_muse_909.dcm").click()
     shown(page)
     assert page.locator("h1").inner_text() == "ge_muse_909.dcm"
+
+
+def test_a_folder_that_was_stopped_goes_on_where_it_was(page: Page, fetched: str) -> None:
+    held = []
+    page.route("**/v1/jobs", held.append)  # never answered
+    go(page, "Open")
+    page.get_by_label("Choose files").set_input_files([csv_file(f"{name}.csv", fetched) for name in "ab"])  # type: ignore[arg-type]
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_text("2 recordings shown; 2 not answered yet.")).to_be_visible()
+    page.unroute("**/v1/jobs")
+    page.get_by_role("button", name="Answer the rest").click()
+    expect(page.get_by_text("2 recordings shown; 2 answered.")).to_be_visible()
+    assert len(held) == 1
 
 
 def test_two_recordings_are_compared(page: Page) -> None:
