@@ -167,7 +167,7 @@ def test_facts(server: Server, trained: Trained) -> None:
     model = server.client.get("/v1/model").json()
     assert model["bundle"] == enecg.load(trained.bundle).digest
     assert [task["name"] for task in model["tasks"]][:2] == ["rr_interval", "age"]
-    assert [expert["name"] for expert in model["experts"]] == ["rhythm", "beat"]
+    assert [expert["name"] for expert in model["experts"]][:2] == ["rhythm", "beat"]  # then what gates look at
     assert sum(model["weights"]["age"].values()) == pytest.approx(1)
     assert model["card"].startswith("# ECG ensemble")
     assert server.client.get("/v1/experts").json()["experts"][0]["input"]["rate"] == 100

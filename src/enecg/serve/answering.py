@@ -100,6 +100,8 @@ class Model:
 
         plan = Plan.of(recording_in(header["recording"], blobs[0]), header["windows"])
         shown = [plan.recording if part is None else plan.without(part) for part in header["parts"]]
-        outputs = self._bundle.ensemble.predict(embed_recordings(shown, self._bundle.experts))
+        ensemble = self._bundle.ensemble
+        needed = [expert for expert in self._bundle.experts if expert.card.name in ensemble.needed]
+        outputs = ensemble.predict(embed_recordings(shown, needed))
         told = {"tasks": list(outputs), "decisions": {name: out.decisions()[0] for name, out in outputs.items()}}
         return told, [out.value.astype(np.float64).tobytes() for out in outputs.values()]
