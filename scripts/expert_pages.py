@@ -24,6 +24,7 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "beat": ("Median beat", ("beat",)),
     "rocket": ("Random convolutions", ("rocket",)),
     "tiny": ("Tiny", ("tiny",)),
+    "supervised": ("Networks that know labels", ("beat-cnn", "resnet", "signal")),
     "openecg": ("openecg", ("openecg",)),
     "ecgfounder": ("ECGFounder", ("ecgfounder", "ecgfounder-1lead")),
     "clef": ("CLEF", ("clef-small", "clef-medium", "clef-large")),

@@ -35,11 +35,13 @@ from enecg.embed.pipeline import EmbedReport, Skipped
 from enecg.embed.store import Store
 from enecg.ensemble import bundle as bundles
 from enecg.ensemble.answer import predict_files
+from enecg.ensemble.budget import within
 from enecg.ensemble.fit import checked
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
 from enecg.evaluate import run
+from enecg.evaluate.overlap import overlaps, trained_anew
 from enecg.evaluate.reproduce import Reproduction, time_passes
 from enecg.evaluate.reproduce import reproduce as run_reproduce
 from enecg.evaluate.run import Evaluation
@@ -76,6 +78,19 @@ class Bundle:
     experts: list[Expert]
     digest: str | None = None
     skipped: Sequence[Skipped] = ()
+
+    def within(self, budget: float | None = None, top_k: int | None = None) -> Bundle:
+        """The best version that costs at most a share of all experts' time, or runs at most so many experts.
+
+        Raises:
+            InputError: no version is so cheap.
+        """
+        ensemble = within(self.ensemble, budget, top_k)
+        if ensemble is self.ensemble:
+            return self
+        looking = ensemble.needed
+        digest = None if self.digest is None else "+".join([self.digest, *looking])
+        return Bundle(ensemble, [e for e in self.experts if e.card.name in looking], digest, self.skipped)
 
     def save(self, folder: str | Path) -> str:
         """Write it as a folder, and return its hash; an older bundle there is replaced.
@@ -176,8 +191,8 @@ def fit(
         InputError: the manifest, a label or a name is wrong, or there are too few labels.
     """
     chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
-    found = _create([*registry.resolve(experts), *chosen.views])
     cohort = _cohort(manifest, where)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], say)
     targets = [cohort.target(task) for task in wanted]
     _tell_problems(targets, say)
     for target in targets:
@@ -276,8 +291,8 @@ def crossval(
         InputError: as for `fit`, or fewer subjects than folds.
     """
     chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
-    found = _create([*registry.resolve(experts), *chosen.views])
     cohort = _cohort(manifest, where)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], say)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
@@ -331,7 +346,7 @@ def reproduce(
     views = dict.fromkeys(view for recipe in chosen for view in recipe.views)
     cohort = _cohort(manifest, where)
     wanted = parse_tasks(tasks) if tasks is not None else _labelled(cohort)
-    found = _create([*registry.resolve(experts), *views])
+    found = _fit_for(cohort, [*registry.resolve(experts), *views], say)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
@@ -436,6 +451,13 @@ def _create(names: str | Sequence[str]) -> list[Expert]:
     return [registry.create(name) for name in registry.resolve(names)]
 
 
+def _fit_for(cohort: Cohort, names: Sequence[str], say: Say) -> list[Expert]:
+    """The experts, those that know labels of the cohort replaced."""
+    found, told = trained_anew(cohort, _create(names))
+    _tell("note: ", told, say)
+    return found
+
+
 def _cohort(manifest: str | Path | Cohort, where: str | None) -> Cohort:
     if not isinstance(manifest, Cohort):
         return Cohort.load(manifest, where)
@@ -464,7 +486,7 @@ def _gather(
 def _tell_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> None:
     _tell_skipped(data.skipped, say)
     _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
-    _tell("note: ", run.overlaps(data.cohort, infos), say)
+    _tell("note: ", overlaps(data.cohort, infos), say)
 
 
 def _steps(progress: bool, say: Say) -> Callable[[str], None]:

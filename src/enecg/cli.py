@@ -284,6 +284,8 @@ def predict(
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Share of the experts' time that may be spent.")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Experts that may look.", min=1)] = None,
     engine: Engine = "local",
     address: Address = None,
     quiet: Quiet = False,
@@ -298,14 +300,14 @@ def predict(
     from enecg import api
     from enecg.cohort.listing import listed
 
+    loaded = api.load(bundle).within(budget, top_k)
     if format == "parquet":
         options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": _say}
-        found = api.predict_archive(bundle, files, out, rate=rate, unit=unit, **options)
+        found = api.predict_archive(loaded, files, out, rate=rate, unit=unit, **options)
         _say(f"{found.n} recordings: {found.usable} answered, {found.reused} of them written before: {out}. {NOTICE}")
         answered, asked = found.usable, found.n
     else:
         items = listed(files).items
-        loaded = api.load(bundle)
         document = api.predict(loaded, items, rate=rate, unit=unit)
         if format == "fhir":
             from enecg.readers import read

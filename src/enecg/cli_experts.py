@@ -13,7 +13,8 @@ app = typer.Typer(no_args_is_help=True, help="The frozen experts: list them, sho
 
 Name = Annotated[str, typer.Argument(help="Of the expert.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-KINDS: Final = ("tiny", "timesnet", "dlinear")
+KINDS: Final = ("tiny", "timesnet", "dlinear")  # that learn without labels
+SUPERVISED: Final = ("beat-cnn", "resnet")
 
 
 def _card(name: str) -> dict[str, Any]:
@@ -90,9 +91,13 @@ def verify(
 
 def pretrain(
     what: Annotated[
-        list[str], typer.Argument(metavar="[tiny|timesnet|dlinear] MANIFEST", help="Kind of encoder, and recordings.")
+        list[str],
+        typer.Argument(
+            metavar="[tiny|timesnet|dlinear|beat-cnn|resnet] MANIFEST", help="Kind of encoder, and recordings."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the expert.", show_default=False)],
+    tasks: Annotated[str | None, typer.Option(help="Labels for beat-cnn and resnet, as in fit.")] = None,
     where: Annotated[str | None, typer.Option(help="Row filter over the manifest.")] = None,
     name: Annotated[str | None, typer.Option(help="Of the expert; by default that of the folder.")] = None,
     licence: Annotated[str, typer.Option(help="Of the weights, for the card.")] = "not stated",
@@ -102,12 +107,16 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Of everything random.", min=0)] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
 ) -> None:
-    """Train an encoder of one's own on recordings without labels; use it as --experts FOLDER."""
+    """Train an encoder of one's own, without labels or (beat-cnn, resnet) on labels; use it as --experts FOLDER."""
     from enecg.cohort.manifest import Cohort
+    from enecg.tasks import parse_tasks
 
     kind, *rest = what if len(what) > 1 else ("tiny", *what)
-    if kind not in KINDS or len(rest) != 1:
-        raise InputError(f"pretrain: write  enecg pretrain [{'|'.join(KINDS)}] MANIFEST  --out FOLDER")
+    if kind not in (*KINDS, *SUPERVISED) or len(rest) != 1:
+        raise InputError(f"pretrain: write  enecg pretrain [{'|'.join((*KINDS, *SUPERVISED))}] MANIFEST  --out FOLDER")
+    if (kind in SUPERVISED) is not (tasks is not None):
+        wants = "learns from labels: name them by --tasks" if kind in SUPERVISED else "takes no --tasks"
+        raise InputError(f"pretrain: {kind} {wants}")
     cohort = Cohort.load(rest[0], where)
     facts: dict[str, Any] = {
         "name": name,
@@ -123,6 +132,10 @@ def pretrain(
         from enecg.pretrain.tiny import pretrain_tiny
 
         pretrain_tiny(cohort, out, **facts)
+    elif tasks is not None:
+        from enecg.pretrain.supervised import pretrain_supervised
+
+        pretrain_supervised(kind, cohort, parse_tasks(tasks), out, **facts)
     else:
         from enecg.pretrain.forecast import pretrain_forecaster
 

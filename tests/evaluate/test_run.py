@@ -19,6 +19,7 @@ from enecg.embed.store import Store
 from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
 from enecg.evaluate import run
+from enecg.evaluate.overlap import overlaps
 from enecg.tasks import parse_tasks
 from generated import HELD_OUT, TASKS, TRAINING, Trained
 
@@ -237,7 +238,7 @@ def test_experts_that_have_seen_the_data_are_named_worst_first(
     cohort = Cohort.load(trained.manifest)
     cohort = replace(cohort, table=cohort.table.assign(dataset=dataset))
     infos = [ExpertInfo("a", "0" * 64, 1, corpora=("PTB-XL",)), ExpertInfo("b", "0" * 64, 1, label_corpora=("PTB-XL",))]
-    assert run.overlaps(cohort, infos) == told
+    assert overlaps(cohort, infos) == told
 
 
 # Tasks without labels

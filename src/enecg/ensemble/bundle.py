@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import enecg
+from enecg.ensemble.budget import Cheaper
 from enecg.ensemble.calibrate import THRESHOLD_RULE, Calibrator
 from enecg.ensemble.combine import Combiner
 from enecg.ensemble.gate import Gate, Verdict
@@ -115,6 +116,7 @@ def _document(ensemble: Ensemble) -> tuple[dict[str, Any], HeadState]:
         ],
         "recipe": ensemble.recipe,
         "training": ensemble.training,
+        "cheaper": [version.as_dict() for version in ensemble.cheaper],
         "heads": states.meta,
     }
     return document, states
@@ -125,12 +127,13 @@ def _ensemble(document: dict[str, Any], states: HeadState) -> Ensemble:
         ExpertInfo(**{**e, "corpora": tuple(e["corpora"]), "label_corpora": tuple(e["label_corpora"])})
         for e in document["experts"]
     ]
+    cheaper = [Cheaper.from_dict(version) for version in document["cheaper"]]
     models = {name: _model_from_json(name, data, states) for name, data in document["models"].items()}
     predictors = [
         Predictor(p["name"], tuple(p["experts"]), tuple(p["tasks"]), restore_head(states.part(p["head"])))
         for p in document["predictors"]
     ]
-    return Ensemble(experts, models, predictors, document["recipe"], document["training"])
+    return Ensemble(experts, models, predictors, document["recipe"], document["training"], cheaper)
 
 
 def _model_to_json(model: TaskModel) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from enecg.cohort.split import subject_folds
+from enecg.ensemble.budget import cheaper_versions
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
 from enecg.ensemble.gate import best_gate
@@ -16,7 +17,7 @@ from enecg.ensemble.heads.base import Head
 from enecg.ensemble.heads.linear import Joint, Kernel
 from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel, side_by_side, silent_rows
 from enecg.ensemble.recipe import ExpertInfo, Recipe
-from enecg.ensemble.rivals import CONCAT, RANDOM, Rivals, out_of_fold_loss
+from enecg.ensemble.rivals import CONCAT, RANDOM, Rivals, is_member, out_of_fold_loss
 from enecg.errors import InputError
 from enecg.tasks import Target
 
@@ -55,12 +56,15 @@ def fit(
     subjects = np.asarray(subjects, dtype=str)
     targets = [checked(target, subjects, recipe) for target in targets]
     _check_seen({info.name: embeddings[info.name] for info in experts if not info.view}, targets)
-    predictors, scores = _fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
+    predictors, scores = fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
     models = {}
     for target in targets:
         progress(f"weights for {target.task.name}")
         models[target.task.name] = _fit_task(target, predictors, scores, embeddings, subjects, recipe, seed)
-    return Ensemble(list(experts), models, predictors, {**asdict(recipe), "seed": seed}, training or {})
+    settings = {**asdict(recipe), "seed": seed}
+    members = {p.name: scores[p.name] for p in predictors if is_member(p.name)}
+    cheaper = cheaper_versions([info for info in experts if not info.view], models, targets, members)
+    return Ensemble(list(experts), models, predictors, settings, training or {}, cheaper)
 
 
 def checked(target: Target, subjects: np.ndarray, recipe: Recipe) -> Target:
@@ -128,7 +132,7 @@ def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.arr
     return Target(replace(task, classes=classes), y, (*target.problems, *told))
 
 
-def _fit_heads(
+def fit_heads(
     embeddings: Embeddings,
     targets: Sequence[Target],
     subjects: np.ndarray,
@@ -202,7 +206,7 @@ def _fit_task(
     """Weights, gate, rivals and calibration of one task, all from out-of-fold scores."""
     name = target.task.name
     own = {p.name: scores[p.name][name] for p in predictors if name in p.tasks}
-    names = [member for member in own if member != CONCAT and member.split("/")[0] != RANDOM]
+    names = [member for member in own if is_member(member)]
     members = [own[member] for member in names]
     combiner = Combiner.fit(names, members, target, "non-negative")
     tried = None

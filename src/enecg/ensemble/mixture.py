@@ -64,7 +64,7 @@ def fit_by_recipe(
         target.task.name: _mixed(base.models[target.task.name], members, gate, view)
         for target, gate in zip(learned, mixed.gates(), strict=True)
     }
-    return replace(base, models=models, predictors=[*base.predictors, *mixed.heads()])
+    return replace(base, models=models, predictors=[*base.predictors, *mixed.heads()], cheaper=[])
 
 
 def _mixed(model: TaskModel, members: Sequence[str], gate: MixtureGate, view: str) -> TaskModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from enecg.ensemble.recipe import ExpertInfo
 from enecg.ensemble.rivals import Answers, Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
+
+if TYPE_CHECKING:
+    from enecg.ensemble.budget import Cheaper
 
 Embeddings = Mapping[str, np.ndarray]  # expert name -> float32 [recording, dim]; a row of NaN: the expert was silent
 
@@ -145,6 +148,7 @@ class Ensemble:
         predictors: the fitted heads.
         recipe: its settings, as JSON values.
         training: what it was trained on: digest, counts, hashed subjects, versions.
+        cheaper: versions with fewer experts, the dearest first.
     """
 
     experts: list[ExpertInfo]
@@ -152,6 +156,7 @@ class Ensemble:
     predictors: list[Predictor]
     recipe: dict[str, Any]
     training: dict[str, Any]
+    cheaper: list[Cheaper] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[Task]:

@@ -16,6 +16,11 @@ RANDOM: Final = "random"  # the untrained encoder, a view
 Scores = Mapping[str, np.ndarray]  # member -> scores `[recording, output]`
 
 
+def is_member(head: str) -> bool:
+    """Whether a head has a say in the ensemble; those of the baselines have none."""
+    return head != CONCAT and head.split("/")[0] != RANDOM
+
+
 @dataclass
 class Rivals:
     """Combinations that answer for comparison only, fitted on the same out-of-fold scores.

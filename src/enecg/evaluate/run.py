@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,7 @@ from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.errors import InputError
 from enecg.evaluate.figures import TaskFigures, figures
 from enecg.evaluate.folds import Fold, Plan, run_folds
+from enecg.evaluate.overlap import hash_subjects, overlaps
 from enecg.evaluate.score import TaskPredictions, age_bands, result_document, score
 from enecg.tasks import Target, Task
 
@@ -98,7 +98,7 @@ def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
         "subjects": len(set(cohort.subjects)),
         "labelled": {target.task.name: int(target.known.sum()) for target in targets},
         "digest": digest,
-        "subject_hashes": sorted(_hash_subjects(set(cohort.subjects), digest)),
+        "subject_hashes": sorted(hash_subjects(set(cohort.subjects), digest)),
         **versions(),
     }
 
@@ -109,35 +109,10 @@ def versions() -> dict[str, str]:
     return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
 
 
-def _hash_subjects(subjects: Iterable[str], salt: str) -> dict[str, str]:
-    """Hash -> subject. The salt, the cohort's digest, keeps one bundle's hashes from being looked up in another's."""
-    return {hashlib.sha256(f"{salt}|{subject}".encode()).hexdigest()[:16]: subject for subject in subjects}
-
-
 def shared_with_training(ensemble: Ensemble, cohort: Cohort) -> list[str]:
     """Subjects of `cohort` that the ensemble was trained on."""
-    here = _hash_subjects(set(cohort.subjects), ensemble.training["digest"])
+    here = hash_subjects(set(cohort.subjects), ensemble.training["digest"])
     return sorted(here[key] for key in here.keys() & set(ensemble.training["subject_hashes"]))
-
-
-def overlaps(cohort: Cohort, experts: Sequence[ExpertInfo]) -> list[str]:
-    """One line for each expert that has seen a data set of this cohort (its column `dataset`), worst first."""
-    if "dataset" not in cohort.table.columns:
-        return []
-    here = {_plain(name): str(name) for name in cohort.table["dataset"].dropna().unique()}
-    told = []
-    for kind, said in (("label_corpora", "with labels: its results here are too good"), ("corpora", "without labels")):
-        for info in experts:
-            both = sorted({here[key] for key in here for corpus in getattr(info, kind) if key == _plain(corpus)})
-            if both:
-                told.append(f"expert {info.name} has seen {', '.join(both)} {said}")
-    return told
-
-
-def _plain(name: object) -> str:
-    """`PTB-XL (filtered)` and `cinc_ptbxl` name the same corpus."""
-    bare = "".join(c for c in str(name).split("(")[0].lower() if c.isalnum())
-    return bare.removeprefix("cinc")
 
 
 def labels(ensemble: Ensemble, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:

@@ -265,11 +265,12 @@ class _Data:
             if block == "ensemble":
                 continue
             answered = _answered(output)
+            only = {"without": (task.metric,), "raw": CALIBRATION}.get(block)
             if answered.all():
-                found |= self._evaluate(block, name, output, weights)
+                found |= self._evaluate(block, name, output, weights, names=only)
                 continue
             part, counts = self.take(answered), weights[:, answered]
-            found |= part._evaluate(block, name, output[answered], counts)
+            found |= part._evaluate(block, name, output[answered], counts, names=only)
             own = {"thresholds": part.predictions.thresholds, "names": (task.metric,)}
             found |= part._evaluate(f"ensemble for {block}", name, part.predictions.ensemble, counts, **own)
         if task.kind in ("multiclass", "multilabel"):

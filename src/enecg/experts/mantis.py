@@ -37,9 +37,10 @@ def _card(name: str, title: str, per_lead: int, parameters: int, weights: Weight
         input=InputSpec(rate=102.4, seconds=5.0),
         weights=weights,
         cost_ms=cost_ms,
-        notes="Needs the extra mantis. The card of the weights says MIT, the package Apache-2.0. The authors ask for "
-        "512 samples: here two windows of 5 s rather than 10 s in one, which would round the QRS off. The pretraining "
-        "has public sets of time series in it, short ECGs among them. The numbers of an absent lead are unknown (NaN).",
+        notes="Needs the extra mantis, which asks for pandas below 3. The card of the weights says MIT, the package "
+        "Apache-2.0. The authors ask for 512 samples: here two windows of 5 s rather than 10 s in one, which would "
+        "round the QRS off. The pretraining has public sets of time series in it, short ECGs among them. The "
+        "numbers of an absent lead are unknown (NaN).",
     )
 
 

@@ -42,7 +42,7 @@ _FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it regis
 
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = (
-    "rhythm", "beat", "rocket", "tiny", "openecg",
+    "rhythm", "beat", "rocket", "tiny", "openecg", "supervised",
     "ecgfounder", "clef", "ecgfm", "moment",
     "timesnet", "dlinear", "tempo", "merl", "melp", "ecg_jepa", "hubert_ecg", "stmem",
     "mantis", "chronos", "tirex", "xecg", "views",

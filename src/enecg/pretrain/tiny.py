@@ -75,7 +75,7 @@ def pretrain_tiny(
 def train(run: Run, checkpoint: Path, progress: bool) -> None:
     """Take all steps of a run, from the state saved in `checkpoint` when there is one, saving it now and then."""
     run.resume(checkpoint)
-    with _shown(run.recipe.steps, progress) as tell:
+    with shown(run.recipe.steps, progress) as tell:
         while run.step < run.recipe.steps:
             tell(run.step, run.advance())
             if run.step % EVERY == 0:
@@ -137,7 +137,7 @@ def write_card(run: Run, out: Path, kind: str, card: Card, data_licence: str) ->
 
 
 @contextmanager
-def _shown(steps: int, show: bool) -> Iterator[Callable[[int, float], None]]:
+def shown(steps: int, show: bool) -> Iterator[Callable[[int, float], None]]:
     """A bar on standard error; what is yielded takes the step and its loss."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import cos, pi
@@ -116,6 +116,10 @@ class Network(Head):
                 scores[outside] = found
         return oof, Bag(fitted)
 
+    def count(self, recordings: int) -> int:
+        """Steps of a training on so many recordings."""
+        return min(self.epochs * max(recordings // self.batch, 1), self.steps)
+
     def describe(self) -> dict[str, Any]:
         """The settings as JSON values."""
         return asdict(self)
@@ -129,7 +133,13 @@ def one_cycle(done: float, warm: float) -> float:
     return 0.5 * (1 - cos(pi * done / warm)) if done < warm else 0.5 * (1 + cos(pi * (done - warm) / (1 - warm)))
 
 
-def train(head: Network, x: np.ndarray, targets: Sequence[Target], seed: int) -> FittedNetwork:
+def train(
+    head: Network,
+    x: np.ndarray,
+    targets: Sequence[Target],
+    seed: int,
+    tell: Callable[[int, float], object] = lambda step, loss: None,
+) -> FittedNetwork:
     """Train one network.
 
     Args:
@@ -137,6 +147,7 @@ def train(head: Network, x: np.ndarray, targets: Sequence[Target], seed: int) ->
         x: examples, float32 `[recording, lead * sample]`; recordings that are all NaN are left out.
         targets: labels.
         seed: of everything random.
+        tell: called with each step and its loss.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     labels = _Labels.of(targets)
@@ -146,7 +157,7 @@ def train(head: Network, x: np.ndarray, targets: Sequence[Target], seed: int) ->
     rows = np.flatnonzero(np.isfinite(x).any(1) & labels.known.any(1))
     size = min(head.batch, len(rows))
     per_epoch = max(len(rows) // size, 1)
-    steps = min(head.epochs * per_epoch, head.steps)
+    steps = head.count(len(rows))
     optimiser = torch.optim.AdamW(net.parameters(), head.rate, weight_decay=head.decay)
     generator = torch.Generator(device).manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -176,6 +187,7 @@ def train(head: Network, x: np.ndarray, targets: Sequence[Target], seed: int) ->
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
+        tell(step, float(loss.detach()))
     net.load_state_dict({name: _halved(value).to(value.dtype) for name, value in net.state_dict().items()})
     return FittedNetwork(head.net, net.cpu().eval(), labels.outputs, labels.means, labels.scales)
 

@@ -1,0 +1,57 @@
+"""Cheaper versions of an ensemble: fewer experts, weighted anew, and never dearer than asked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import INFOS, make
+
+from enecg.ensemble.budget import cost_of, within
+from enecg.ensemble.fit import fit
+from enecg.ensemble.model import Ensemble
+from enecg.ensemble.recipe import Recipe
+from enecg.errors import InputError
+
+COSTS = {"measures": 2.0, "shapes": 5.0, "noise": 40.0}
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Ensemble:
+    embeddings, targets, subjects = make(400, seed=0)
+    infos = [replace(info, cost_ms=COSTS[info.name]) for info in INFOS]
+    return fit(embeddings, targets, subjects, infos, recipe=Recipe(closed_form=True, landmarks=64))
+
+
+def test_the_expert_that_says_least_for_its_cost_goes_first(ensemble: Ensemble) -> None:
+    costs = [version.cost for version in ensemble.cheaper]
+    assert costs == sorted(costs, reverse=True)
+    assert ensemble.cheaper[0].experts == ("measures", "shapes")
+    assert costs[0] == pytest.approx(7 / 47)
+
+
+def test_a_version_keeps_its_budget_and_answers_every_task(ensemble: Ensemble) -> None:
+    small = within(ensemble, budget=0.2)
+    assert set(small.needed) <= {"measures", "shapes"}
+    embeddings, _, _ = make(40, seed=3)
+    seen = {name: embeddings[name] for name in small.needed}
+    for output in small.predict(seen).values():
+        assert np.isfinite(output.value).all()
+        assert sum(share.mean() for share in output.weights.values()) == pytest.approx(1)
+    one = within(ensemble, most=1)
+    assert len(one.needed) == 1
+
+
+def test_the_whole_is_kept_where_it_is_allowed(ensemble: Ensemble) -> None:
+    assert within(ensemble) is ensemble
+    assert within(ensemble, budget=1.0, most=3) is ensemble
+
+
+def test_an_impossible_budget_is_told(ensemble: Ensemble) -> None:
+    with pytest.raises(InputError, match="the cheapest costs"):
+        within(ensemble, budget=0.001)
+
+
+def test_an_expert_of_unknown_cost_counts_as_a_large_one() -> None:
+    assert cost_of(replace(INFOS[0], cost_ms=None)) > 50
