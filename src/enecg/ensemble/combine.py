@@ -10,9 +10,8 @@ import numpy as np
 
 from enecg.tasks import Kind, Target
 
-# Pulls of the class weights, in units of summed log-loss: those that all outputs of a task share towards the uniform
-# mean, then each output's own towards the shared ones. A class with a handful of positives keeps what serves the task.
-SHARED_PULL = 10.0
+# Pull of the class weights, in units of summed log-loss: of those that all outputs of a task share towards the uniform
+# mean, then of each output's own towards the shared ones. A class with a handful of positives keeps what serves the task.
 PULL = 50.0
 AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
 Rule = Literal["non-negative", "free"]
@@ -245,7 +244,7 @@ def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> 
     """Log-loss of weighted log odds: weights that all outputs share, then one set per output, pulled towards them."""
     members, _, outputs = stack.shape
     uniform = np.full((members, 1), 1 / members)
-    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), SHARED_PULL)
+    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), PULL)
     if outputs == 1:
         return shared, bias
     return _logistic(stack, y, kind, rule, np.tile(shared, outputs), bias, PULL)

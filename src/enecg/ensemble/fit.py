@@ -166,7 +166,8 @@ def fit_heads(
         for head, its_tasks in recipe.heads(info, tasks, measured):
             add([info.name], head, [targets[i] for i in its_tasks])
     if recipe.common > 1 and len(members) > 1:
-        best = _best_alone(members, targets, scores, recipe.common)
+        learned = [target for target in targets if target.task.name not in measured]
+        best = _best_alone(members, learned or targets, scores, recipe.common)
         add([info.name for info in best], recipe.together(best), targets)
     add([info.name for info in members], Joint([info.dim for info in members]), targets, CONCAT)
     if RANDOM in embeddings:

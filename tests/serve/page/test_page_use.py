@@ -152,7 +152,7 @@ def test_a_folder_becomes_a_table_that_sorts_filters_and_opens(page: Page, share
 
 def test_a_folder_that_was_stopped_goes_on_where_it_was(page: Page, fetched: str) -> None:
     held = []
-    page.route("**/v1/jobs", held.append)  # never answered
+    page.route("**/v1/jobs", lambda route: held.append(route))  # never answered
     go(page, "Open")
     page.get_by_label("Choose files").set_input_files([csv_file(f"{name}.csv", fetched) for name in "ab"])  # type: ignore[arg-type]
     page.get_by_role("button", name="Stop").click()
