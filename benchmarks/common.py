@@ -130,9 +130,10 @@ def network(name: str, folder: Path) -> PublishedExpert:
 
 
 def apart(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """`call(*arguments)` in a fresh process; `peak_mb` is added to what it returns.
+    """`call(*arguments)` in a fresh process; `peak_mb` and `cpu_seconds` are added to what it returns.
 
-    That is the highest resident memory of the process and of the largest of those that it started, summed.
+    The peak is the highest resident memory of the process and of the largest of those that it started, summed. The
+    processors' time is that of all of them, with what is imported on the way.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(_measured, call, *arguments).result()
@@ -144,6 +145,14 @@ def here(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]
 
 
 def _measured(call: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    before = _cpu_seconds()
     found = call(*arguments)
     sizes = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return {**found, "peak_mb": round(sum(sizes) / 1024, 1)}
+    spent = _cpu_seconds() - before
+    return {**found, "peak_mb": round(sum(sizes) / 1024, 1), "cpu_seconds": round(spent, 2)}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)

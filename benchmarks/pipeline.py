@@ -23,6 +23,8 @@ from enecg.experts.inputs import Batch, prepare
 from enecg.readers import read
 from enecg.recording import Recording
 
+NETWORK_RECORDINGS, LOOP_RECORDINGS, REPEATS = 64, 300, 3
+
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`of_encode` and `over_loop`."""
@@ -48,7 +50,7 @@ def _against_encode(quick: bool, folder: Path) -> tuple[dict[str, Any], float]:
     Both use all processors in the same way: one batch for each, one thread for a batch.
     """
     expert = network("merl" if quick else "ecg-fm", folder)
-    cohort = simulated(folder / "cohort", 16 if quick else 96, seed=1)
+    cohort = simulated(folder / "cohort", 16 if quick else NETWORK_RECORDINGS, seed=1)
     joined = Batch.join([prepare(read(cohort.path(row)), expert.card.input) for row in range(len(cohort))])
     batches = [joined[start : start + BATCH] for start in range(0, len(joined), BATCH)]
 
@@ -57,7 +59,9 @@ def _against_encode(quick: bool, folder: Path) -> tuple[dict[str, Any], float]:
             assert sum(map(len, pool.map(expert.encode, batches))) == len(joined)
 
     expert.encode(batches[0])
-    taken = side_by_side({"encode": bare, "embed": _embedding(cohort, [expert], folder / "one")}, 1 if quick else 3)
+    taken = side_by_side(
+        {"encode": bare, "embed": _embedding(cohort, [expert], folder / "one")}, 1 if quick else REPEATS
+    )
     figures = {
         "expert": expert.card.name,
         "parameters": expert.card.parameters,
@@ -71,7 +75,7 @@ def _against_encode(quick: bool, folder: Path) -> tuple[dict[str, Any], float]:
 
 def _against_loop(quick: bool, folder: Path) -> tuple[dict[str, Any], float]:
     """The set `offline`: `embed` against reading, preparing and encoding one recording after the other."""
-    experts, wanted = offline(), 16 if quick else 300
+    experts, wanted = offline(), 16 if quick else LOOP_RECORDINGS
     found = None if quick else real(wanted)
     cohort = simulated(folder / "loop", wanted, seed=2) if found is None else found
     paths = [cohort.path(row) for row in range(len(cohort))]
@@ -92,7 +96,7 @@ def _against_loop(quick: bool, folder: Path) -> tuple[dict[str, Any], float]:
                 expert.encode(batch)
 
     calls = {"loop": loop, "loop_prepared_once": prepared_once, "embed": _embedding(cohort, experts, folder / "four")}
-    taken = side_by_side(calls, 1 if quick else 3)
+    taken = side_by_side(calls, 1 if quick else REPEATS)
     figures = {
         "experts": [expert.card.name for expert in experts],
         "recordings": len(cohort),

@@ -33,13 +33,14 @@ from enecg.tasks import parse_tasks
 
 FOLDS, EPOCHS, BATCH, HIDDEN = 3, 5, 16, 256
 VIEW = "lead-ii"
+RECORDINGS = 72
 MEASURED = ("age", "arrhythmia")  # runs of the reference's way; the other tasks' differ in the last layer's width only
 
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`one_task` and `five_tasks`: wall time of the reference's way over ours, each in a process of its own."""
     names = ("tiny",) if quick else ("merl", "hubert-ecg-small")
-    cohort = simulated(folder / "cohort", 60 if quick else 72, seed=4)
+    cohort = simulated(folder / "cohort", 60 if quick else RECORDINGS, seed=4)
     tasks = MEASURED[:1] if quick else MEASURED
     manifest = folder / "chosen.csv"
     table = cohort.table.assign(record=[f"cohort/{name}" for name in cohort.records])
