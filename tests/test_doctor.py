@@ -184,3 +184,22 @@ def test_memory_is_judged(free: int | None, ok: bool | None, monkeypatch: pytest
     check = doctor.memory()
     assert check.ok is ok
     assert bool(check.remedy) is (free == 2**20)
+
+
+def test_settings_of_the_service_are_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert doctor.service() == []
+    file = tmp_path / "tokens"
+    file.write_text("0123456789abcdef\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("ENECG_SERVE_HOST", "0.0.0.0")
+    (check,) = doctor.service()
+    assert (check.name, check.ok) == ("host 0.0.0.0", False)
+    assert "without a token" in check.detail
+    monkeypatch.setenv("ENECG_SERVE_TOKEN_FILE", str(file))
+    monkeypatch.setenv("ENECG_SERVE_WORKERS", "1")
+    check = doctor.service()[0]
+    assert (check.name, check.ok) == ("enecg serve", True)
+    assert "0.0.0.0:8000, 1 workers, 1 tokens" in check.detail
+    assert "0123456789abcdef" not in check.detail
+    monkeypatch.setenv("ENECG_SERVE_PORTS", "1")
+    assert doctor.service()[0].name == "ENECG_SERVE_PORTS"

@@ -206,3 +206,10 @@ def test_one_sample() -> None:
     recording = Recording(np.zeros((2, 1)), 500, ("I", "II"))
     assert {finding.code for finding in check(recording).findings if finding.fatal} == {"too_short", "too_few_leads"}
     assert not check(replace(recording, signal=np.full((2, 1), np.nan))).usable
+
+
+@pytest.mark.parametrize("rate", [0.5, 1.0, 49.0])
+def test_too_few_samples_a_second_are_fatal(rate: float) -> None:
+    recording = Recording(np.random.default_rng(0).normal(size=(12, round(20 * rate))), rate, STANDARD)
+    (finding,) = check(recording).findings
+    assert (finding.code, finding.fatal) == ("low_rate", True)

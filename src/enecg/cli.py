@@ -291,7 +291,7 @@ def predict(
             help="Files, folders, patterns or manifests, by path or URL.",
         ),
     ],
-    format: Annotated[str, typer.Option("--format", help="table, json, csv or parquet.")] = "table",
+    format: Annotated[str, typer.Option("--format", help="table, json, csv, parquet or fhir.")] = "table",
     out: Annotated[
         Any, typer.Option(parser=place, metavar="FILE", help="File to write, or for parquet a folder of them.")
     ] = None,
@@ -323,12 +323,39 @@ def predict(
     else:
         items = listed(files).items
         document = api.predict(loaded, items, rate=rate, unit=unit)
-        show.predictions(document, format, out)
+        if format == "fhir":
+            from enecg.readers import read
+            from enecg.serve.fhir import collection
+
+            at = {item.record: item.at for item in items if item.at is not None}
+            told = collection(document, loaded.ensemble.tasks, lambda name: read(at[name], rate=rate, unit=unit))
+            show.write_json(told, out)
+        else:
+            show.predictions(document, format, out)
         for each in document["skipped"]:
             _say(f"skipped {each['record']}: {each['reason'].removeprefix(each['record'] + ': ')}")
         answered, asked = sum(each["usable"] for each in document["predictions"]), len(items)
     if not answered:
         raise InputError(f"none of {asked} files could be interpreted; the reasons are above")
+
+
+@app.command()
+def serve(
+    bundle: Bundle,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="0 takes a free one.", show_default="8000")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes.", show_default="processors")] = None,
+    token_file: Annotated[Path | None, typer.Option(help="Tokens, one a line; without, this machine only.")] = None,
+) -> None:
+    """Serve a bundle: a page and an HTTP API. ENECG_SERVE_... in the environment sets everything (docs/serve.md)."""
+    from enecg.errors import require
+
+    for package in ("fastapi", "uvicorn", "python_multipart", "prometheus_client"):
+        require(package, "serve", "enecg serve")
+    from enecg.serve.run import serve as run
+    from enecg.serve.settings import Settings
+
+    run(bundle, Settings.read(host=host, port=port, workers=workers, token_file=token_file), say=_say)
 
 
 @app.command()

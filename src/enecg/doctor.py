@@ -21,6 +21,7 @@ from typing import Final
 GIB: Final = 2**30
 DISK_BYTES: Final = 2 * GIB  # the largest published weights take half of it
 MEMORY_BYTES: Final = 2 * GIB  # torch, one expert and a batch
+WORKER_BYTES: Final = GIB  # of `enecg serve`: a process that reads (0.2 GiB) and one with the set `offline` (0.6)
 SLOW_SECONDS: Final = 5.0  # importing torch takes about 1.6 s with its bytecode compiled
 COMPILED: Final = ("torch", "scipy", "pandas", "lightgbm")  # packages whose bytecode decides on the start-up time
 
@@ -55,7 +56,7 @@ class Check:
 
 def checks() -> list[Check]:
     """All checks; about as long as `import torch` takes."""
-    return [python(), *packages(), *extras(), *torch(), *experts(), bytecode(), hub(), *cache(), memory()]
+    return [python(), *packages(), *extras(), *torch(), *experts(), bytecode(), hub(), *cache(), memory(), *service()]
 
 
 def python() -> Check:
@@ -174,6 +175,33 @@ def memory() -> Check:
     enough = free >= MEMORY_BYTES
     remedy = "" if enough else "close other programs, or take fewer experts at a time"
     return Check("memory", enough or None, f"{free / GIB:.1f} GiB available", remedy)
+
+
+def service() -> list[Check]:
+    """What the environment tells `enecg serve`, where it tells anything."""
+    from enecg.errors import InputError
+    from enecg.serve.settings import PREFIX, Settings
+
+    told = sorted(key for key in os.environ if key.startswith(PREFIX))
+    if not told:
+        return []
+    try:
+        found = Settings.read()
+    except InputError as error:
+        what, _, reason = str(error).partition(": ")
+        return [Check(what, False, reason, "docs/serve.md lists all settings")]
+    who = "open to this machine's users" if found.open else f"{len(found.tokens)} tokens"
+    detail = f"{found.host}:{found.port}, {found.workers} workers, {who}"
+    checks = [Check("enecg serve", True, f"{detail}; set: {', '.join(told)}")]
+    if f"{PREFIX}TOKEN" in told:
+        remedy = f"a file is not seen in the list of processes: {PREFIX}TOKEN_FILE"
+        checks.append(Check(f"{PREFIX}TOKEN", None, "the token is in the environment", remedy))
+    needed = found.workers * WORKER_BYTES
+    free = available_memory()
+    if free is not None and free < needed:
+        remedy = f"set {PREFIX}WORKERS to fewer, or leave more memory free"
+        checks.append(Check("memory for workers", None, f"about {needed / GIB:.1f} GiB are needed", remedy))
+    return checks
 
 
 def available_memory() -> int | None:

@@ -17,6 +17,7 @@ from enecg.recording import Recording
 from enecg.signal import fill_gaps
 
 SHORTEST: Final = 5.0  # s; at 40 beats a minute this holds three beats, the least that shows a rhythm
+LOWEST_RATE: Final = 50.0  # Hz; a QRS complex of 80 ms is then four samples, and the band of the experts halves
 FEWEST_LEADS: Final = 6  # of the twelve; two limb leads in mV give six by Einthoven's law, a single lead gives one
 LOST_SHARE: Final = 0.5  # of a lead that is gap, or stands still at one value: such a lead is not read
 FLAT_SECONDS: Final = 2.0  # at exactly one value; the longest seen in a connected lead is 1.4 s
@@ -36,7 +37,7 @@ class Finding:
     """One thing that speaks against a recording.
 
     Attributes:
-        code: for programs: `too_short`, `missing_lead`, `gaps`, `flat`, `too_few_leads`, `amplitude_high`,
+        code: for programs: `low_rate`, `too_short`, `missing_lead`, `gaps`, `flat`, `too_few_leads`, `amplitude_high`,
             `amplitude_low`, `clipped`, `einthoven`, `baseline_wander`, `noise`.
         text: for people, one line.
         leads: which leads; empty when it concerns the whole recording.
@@ -64,10 +65,14 @@ class Quality:
 def check(recording: Recording) -> Quality:
     """Look for what makes a recording hard or impossible to interpret.
 
-    Fatal are a recording that is too short, one with too few leads to read (absent, flat or gaps), and amplitudes
-    that no heart has. All else is a finding to be shown: one flat lead does not spoil the others. Amplitudes and the
-    limb leads' relation are judged in millivolts only. Swapped electrodes keep that relation and are not seen.
+    Fatal are a recording that is too short or sampled too rarely, one with too few leads to read (absent, flat or
+    gaps), and amplitudes that no heart has. All else is a finding to be shown: one flat lead does not spoil the
+    others. Amplitudes and the limb leads' relation are judged in millivolts only. Swapped electrodes keep that
+    relation and are not seen.
     """
+    if recording.rate < LOWEST_RATE:
+        told = f"{recording.rate:g} Hz are too few to show a QRS complex; {LOWEST_RATE:g} are needed"
+        return Quality((Finding("low_rate", told, fatal=True),))
     gaps = 1 - np.isfinite(recording.signal).mean(axis=1)
     signal = fill_gaps(recording.signal)
     still = _longest_still(signal) / recording.rate

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from enecg.doctor import Check
     from enecg.ensemble.model import Ensemble
 
-FORMATS: Final = ("table", "json", "csv", "parquet")
+FORMATS: Final = ("table", "json", "csv", "parquet", "fhir")
 WIDTH: Final = 140  # of tables in a pipe, which has none of its own
 
 
