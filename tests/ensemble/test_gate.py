@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from enecg.ensemble.combine import Combiner
-from enecg.ensemble.gate import Gate, best_gate, fit_gate
+from enecg.ensemble.gate import Gate, _principal, best_gate, fit_gate
 from enecg.tasks import Target, Task
 
 
@@ -71,3 +72,10 @@ def test_several_tries_ask_for_more() -> None:
     _, many = fit_gate(combiner, scores, target, view, subjects, tries=4)
     assert many.change == one.change
     assert many.high - many.low > 1.2 * (one.high - one.low)
+
+
+@pytest.mark.parametrize("dim", [12, 400])
+def test_components_of_a_view_have_unit_variance_however_wide_it_is(dim: int) -> None:
+    z = np.random.default_rng(0).normal(size=(120, dim)).astype(np.float32) * np.linspace(3, 0.5, dim)
+    seen = z @ _principal(z)
+    np.testing.assert_allclose(seen.T @ seen / len(z), np.eye(seen.shape[1]), atol=2e-3)

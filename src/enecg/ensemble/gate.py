@@ -165,10 +165,14 @@ def fit_gate(
 
 def _principal(z: np.ndarray) -> np.ndarray:
     """Leading principal directions, scaled so that each component has unit variance: float32 `[dim, VIEW]`."""
-    covariance = (z.T @ z).astype(np.float64) / len(z)
-    values, vectors = np.linalg.eigh(covariance)
-    values, vectors = values[::-1][:VIEW], vectors[:, ::-1][:, :VIEW]
-    scaled: np.ndarray = (vectors / np.sqrt(np.maximum(values, 1e-6))).astype(np.float32)
+    rows, dim = z.shape
+    wide = dim > rows  # then the smaller matrix is that of the recordings' products
+    products = (z @ z.T if wide else z.T @ z).astype(np.float64) / rows
+    values, vectors = np.linalg.eigh(products)
+    values, vectors = np.maximum(values[::-1][:VIEW], 1e-6), vectors[:, ::-1][:, :VIEW]
+    if wide:
+        vectors = z.T @ (vectors / np.sqrt(values * rows))
+    scaled: np.ndarray = (vectors / np.sqrt(values)).astype(np.float32)
     return scaled
 
 
