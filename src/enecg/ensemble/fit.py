@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from enecg.cohort.split import subject_folds
+from enecg.embed.parallel import cpus, one_torch_thread
 from enecg.ensemble.budget import cheaper_versions
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
@@ -23,6 +25,7 @@ from enecg.tasks import Target
 
 Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
 FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
+CONTROL_LANDMARKS = 512  # of the untrained encoder's head
 FEWEST_OF_CLASS = 10  # labelled recordings below which a class is not offered
 
 
@@ -57,10 +60,13 @@ def fit(
     targets = [checked(target, subjects, recipe) for target in targets]
     _check_seen({info.name: embeddings[info.name] for info in experts if not info.view}, targets)
     predictors, scores = fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
-    models = {}
-    for target in targets:
+
+    def weighed(target: Target) -> TaskModel:
         progress(f"weights for {target.task.name}")
-        models[target.task.name] = _fit_task(target, predictors, scores, embeddings, subjects, recipe, seed)
+        return _fit_task(target, predictors, scores, embeddings, subjects, recipe, seed)
+
+    with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
+        models = {model.task.name: model for model in pool.map(weighed, targets)}
     settings = {**asdict(recipe), "seed": seed}
     members = {p.name: scores[p.name] for p in predictors if is_member(p.name)}
     cheaper = cheaper_versions([info for info in experts if not info.view], models, targets, members)
@@ -143,36 +149,50 @@ def fit_heads(
 ) -> tuple[list[Predictor], Scores]:
     """All heads of all experts, and those of the baselines, with their out-of-fold scores."""
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
-    predictors: list[Predictor] = []
-    scores: Scores = {}
-
-    def add(names: Sequence[str], head: Head, its_targets: Sequence[Target], name: str = "") -> None:
-        name = name or f"{'+'.join(names)}/{head.kind}"
-        progress(f"head {name}")
-        x = side_by_side(embeddings, names)
-        fold = folds[recipe.bag_folds if head.bag else recipe.folds]
-        oof, fitted = head.cross_fit(x, its_targets, subjects, fold, seed)
-        silent = silent_rows(embeddings, names)
-        for found in oof:
-            found[silent] = np.nan
-        task_names = tuple(target.task.name for target in its_targets)
-        predictors.append(Predictor(name, tuple(names), task_names, fitted))
-        scores[name] = dict(zip(task_names, oof, strict=True))
-
     members = [info for info in experts if not info.view]
+    names = [info.name for info in members]
     tasks = [target.task for target in targets]
     measured = {quantity for info in members for quantity in info.measurements}
-    for info in members:
-        for head, its_tasks in recipe.heads(info, tasks, measured):
-            add([info.name], head, [targets[i] for i in its_tasks])
-    if recipe.common > 1 and len(members) > 1:
-        learned = [target for target in targets if target.task.name not in measured]
-        best = _best_alone(members, learned or targets, scores, recipe.common)
-        add([info.name for info in best], recipe.together(best), targets)
-    add([info.name for info in members], Joint([info.dim for info in members]), targets, CONCAT)
+    plan = [
+        _Plan(f"{info.name}/{head.kind}", (info.name,), head, [targets[i] for i in its_tasks])
+        for info in members
+        for head, its_tasks in recipe.heads(info, tasks, measured)
+    ]
+    plan.append(_Plan(CONCAT, tuple(names), Joint([info.dim for info in members]), targets))
     if RANDOM in embeddings:
-        add([RANDOM], Kernel(recipe.landmarks), targets)
-    return predictors, scores
+        plan.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(CONTROL_LANDMARKS), targets))
+
+    def fitted(one: _Plan) -> tuple[Predictor, dict[str, np.ndarray]]:
+        progress(f"head {one.name}")
+        x = side_by_side(embeddings, one.experts)
+        fold = folds[recipe.bag_folds if one.head.bag else recipe.folds]
+        oof, head = one.head.cross_fit(x, one.targets, subjects, fold, seed)
+        silent = silent_rows(embeddings, one.experts)
+        for found in oof:
+            found[silent] = np.nan
+        task_names = tuple(target.task.name for target in one.targets)
+        return Predictor(one.name, one.experts, task_names, head), dict(zip(task_names, oof, strict=True))
+
+    with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
+        found = list(pool.map(fitted, plan))
+        scores = {predictor.name: own for predictor, own in found}
+        if recipe.common > 1 and len(members) > 1:
+            learned = [target for target in targets if target.task.name not in measured]
+            best = _best_alone(members, learned or targets, scores, recipe.common)
+            chosen = tuple(info.name for info in best)
+            head = recipe.together(best)
+            found.append(fitted(_Plan(f"{'+'.join(chosen)}/{head.kind}", chosen, head, targets)))
+    return [predictor for predictor, _ in found], {predictor.name: own for predictor, own in found}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A head to be fitted."""
+
+    name: str
+    experts: tuple[str, ...]
+    head: Head
+    targets: Sequence[Target]
 
 
 def _best_alone(

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,9 @@ from typing_extensions import override
 from enecg.ensemble.heads.lora import Adapter
 from enecg.errors import InputError
 from enecg.tasks import Target
+
+# Torch has one generator for all threads: a head that draws from it holds this lock, so that its draws are its own.
+TORCH_GENERATOR = Lock()
 
 
 @dataclass

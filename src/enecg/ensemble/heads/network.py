@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from math import cos, pi
-from threading import Lock
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -15,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from enecg.embed.parallel import cpus, one_torch_thread
-from enecg.ensemble.heads.base import Bag, FittedHead, Head, HeadState
+from enecg.embed.parallel import cpus
+from enecg.ensemble.heads.base import TORCH_GENERATOR, Bag, FittedHead, Head, HeadState
 from enecg.experts.nets.supervised import LEADS, NETS, SupervisedNet
 from enecg.tasks import Target, Task
 
@@ -24,7 +23,6 @@ from enecg.tasks import Target, Task
 # them by heart.
 SHARE: Final = {"regression": 2.0, "binary": 1.0, "multilabel": 1.5, "multiclass": 0.6}
 CHUNK: Final = 256  # recordings looked at a time
-_SEEDING = Lock()  # torch draws first weights from one generator for all threads
 
 
 @dataclass
@@ -84,7 +82,7 @@ class Network(Head):
     """
 
     net: str = "beat"
-    epochs: int = 40
+    epochs: int = 30
     steps: int = 4000
     rate: float = 2e-3
     decay: float = 0.05
@@ -107,7 +105,7 @@ class Network(Head):
             return train(self, x[inside], [target.take(inside) for target in targets], seed + fold)
 
         names = [int(fold) for fold in np.unique(folds)]
-        with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
+        with ThreadPoolExecutor(cpus()) as pool:
             fitted = list(pool.map(one, names))
         oof = [np.full((len(x), target.y.shape[1]), np.nan) for target in targets]
         for fold, part in zip(names, fitted, strict=True):
@@ -151,7 +149,7 @@ def train(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     labels = _Labels.of(targets)
-    with _SEEDING, torch.random.fork_rng(devices=[]):
+    with TORCH_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = NETS[head.net](labels.y.shape[1]).to(device).train()
     rows = np.flatnonzero(np.isfinite(x).any(1) & labels.known.any(1))

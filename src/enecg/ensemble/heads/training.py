@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from enecg.ensemble.heads.base import TORCH_GENERATOR
 from enecg.ensemble.heads.lora import Adapter
 from enecg.tasks import Target
 
@@ -66,7 +67,7 @@ def train(
     Returns:
         Tensors of the trunk, and each task's adapter (none where `lora_rank` is 0).
     """
-    with torch.random.fork_rng(devices=[]):
+    with TORCH_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return _train(head, z, targets, subjects, seed)
 
