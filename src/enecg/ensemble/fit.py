@@ -25,7 +25,6 @@ from enecg.tasks import Target
 
 Scores = dict[str, dict[str, np.ndarray]]  # predictor -> task -> out-of-fold [recording, output]
 FEWEST = 20  # labelled recordings below which a task cannot be fitted and judged
-CONTROL_LANDMARKS = 512  # of the untrained encoder's head
 FEWEST_OF_CLASS = 10  # labelled recordings below which a class is not offered
 
 
@@ -160,7 +159,7 @@ def fit_heads(
     ]
     plan.append(_Plan(CONCAT, tuple(names), Joint([info.dim for info in members]), targets))
     if RANDOM in embeddings:
-        plan.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(CONTROL_LANDMARKS), targets))
+        plan.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(recipe.landmarks), targets))
 
     def fitted(one: _Plan) -> tuple[Predictor, dict[str, np.ndarray]]:
         progress(f"head {one.name}")

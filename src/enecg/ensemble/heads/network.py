@@ -82,7 +82,7 @@ class Network(Head):
     """
 
     net: str = "beat"
-    epochs: int = 30
+    epochs: int = 40
     steps: int = 4000
     rate: float = 2e-3
     decay: float = 0.05
