@@ -82,7 +82,7 @@ def test_an_old_or_missing_package_is_named_with_its_remedy(monkeypatch: pytest.
     def version(name: str) -> str:
         if name == "scipy":
             raise metadata.PackageNotFoundError(name)
-        return "1.26.4" if name == "numpy" else "99"
+        return "1.26.4" if name == "numpy" else "9999"
 
     monkeypatch.setattr(metadata, "version", version)
     bad = {check.name: check for check in doctor.packages() if not check.ok}
