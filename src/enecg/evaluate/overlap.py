@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 from enecg.ensemble.recipe import ExpertInfo
@@ -56,8 +57,11 @@ def trained_anew(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert
                 f"expert {expert.card.name} was trained on labels of this cohort: networks of its kind are trained "
                 f"anew in each fold instead, on {expert.trained_on}"
             )
-            expert = registry.create(expert.trained_on, expert.runtime)
-        kept.setdefault(expert.card.name, expert)
+            view = copy(registry.create(expert.trained_on, expert.runtime))
+            view.examples = expert.trained_on
+            kept[view.card.name] = view
+        else:
+            kept.setdefault(expert.card.name, expert)
     return list(kept.values()), told
 
 

@@ -88,7 +88,7 @@ class Expert(ABC):
             (`{"rr_interval": 0}`); a `direct` head passes them through.
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
         view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
-        examples: networks of this kind (`enecg.experts.nets.supervised.NETS`) can be trained on what it gives.
+        examples: kind of network (of `enecg.experts.nets.supervised.NETS`) that is trained on what it gives, if any.
         runtime: how its network is run, if it has one; a lower precision is part of the fingerprint.
     """
 
@@ -98,7 +98,7 @@ class Expert(ABC):
     measurements: Mapping[str, int] = {}
     tabular: ClassVar[bool] = False
     view: ClassVar[bool] = False
-    examples: ClassVar[str] = ""
+    examples: str = ""
     runtime: Runtime = TORCH
 
     @abstractmethod

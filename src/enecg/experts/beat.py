@@ -34,7 +34,6 @@ class Beat(Expert):
     """
 
     card = CARD
-    examples = "beat"
     columns = tuple(f"{lead}_{round((i - BEFORE) * MS):+d}ms" for lead in STANDARD for i in range(SIZE))
 
     def encode(self, batch: Batch) -> np.ndarray:
