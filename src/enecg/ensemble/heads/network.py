@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import cos, pi
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import numpy as np
 import torch
@@ -117,10 +117,6 @@ class Network(Head):
     def count(self, recordings: int) -> int:
         """Steps of a training on so many recordings."""
         return min(self.epochs * max(recordings // self.batch, 1), self.steps)
-
-    def describe(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return asdict(self)
 
 
 HEADS: Final = {"beat": Network(), "signal": Network("signal", epochs=18, crop=640)}  # by `Expert.examples`
