@@ -21,11 +21,11 @@ from enecg.embed.store import Store
 from enecg.errors import InputError, MissingExtra
 from enecg.experts import export, registry
 from enecg.experts.base import Card
+from enecg.experts.contract import Seen
 from enecg.experts.export import difference, example
 from enecg.experts.inputs import Batch, InputSpec
 from enecg.experts.network import NetworkExpert
 from enecg.experts.runtime import NOISE, Runtime
-from enecg.experts.verify import batch_for
 from generated import Trained
 
 # Convolutions; attention; a first stage that is no network, and attention again; leads averaged.
@@ -59,7 +59,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("name", NAMES)
 def test_gives_the_numbers_of_torch_in_batches_of_any_size(name: str, runtime: Runtime) -> None:
     expert = toy(name)
-    batch = Batch.join([example(expert), batch_for(expert)])
+    batch = Batch.join([example(expert), Seen(expert).batch])
     fast = expert.using(runtime)
     exact = expert.encode(batch)
     assert difference(fast.encode(batch), exact) < NOISE
@@ -95,7 +95,7 @@ def test_is_refused_with_the_difference_where_it_answers_otherwise(runtime: Runt
 def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
     fast = toy("hubert-ecg-small").using(runtime)
     moved = pickle.loads(pickle.dumps(fast))
-    batch = batch_for(fast)
+    batch = Seen(fast).batch
     np.testing.assert_array_equal(moved.encode(batch), fast.encode(batch))
     assert moved.fingerprint == fast.fingerprint
 
@@ -103,7 +103,7 @@ def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
 def test_in_int8_a_window_does_not_depend_on_its_mates() -> None:
     expert = toy("st-mem")
     rough = expert.using(Runtime("onnx", "int8"))
-    batch = batch_for(expert)
+    batch = Seen(expert).batch
     found = rough.encode(batch)
     assert 0 < difference(found, expert.encode(batch)) < 0.1
     loud = Batch.join([batch[:1], batch[1:]])
@@ -118,7 +118,7 @@ def test_in_bfloat16_openvino_makes_other_embeddings() -> None:
         rough = expert.using(Runtime("openvino", "bfloat16"))
     except InputError as error:
         pytest.skip(str(error))  # there is no hardware for it
-    batch = batch_for(expert)
+    batch = Seen(expert).batch
     away = difference(rough.encode(batch), expert.encode(batch))
     assert NOISE < away < 0.05
     torch_rough = expert.using(Runtime("torch", "bfloat16"))

@@ -16,10 +16,10 @@ from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from enecg.errors import WeightsError
 from enecg.experts import ecgfm, ecgfounder, moment
+from enecg.experts.contract import made
 from enecg.experts.generate import draw
 from enecg.experts.inputs import prepare
 from enecg.experts.published import locate
-from enecg.experts.verify import made_recordings
 from enecg.experts.weights import fold_weight_norm, load_state
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
@@ -196,7 +196,7 @@ def test_ecgfounder_on_the_published_file() -> None:
 
 
 def test_ecgfounder_prepares_as_its_authors_do() -> None:
-    recording = made_recordings()[0]
+    recording = made()
     prepared = prepare(recording, ecgfounder.CARD.input).signal[0]
     filtered = filtfilt(*iirnotch(50, 30, 500), recording.signal.astype(np.float64))
     filtered = filtfilt(*butter(4, [0.67, 40], "bandpass", fs=500), filtered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -18,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from enecg.errors import WeightsError
 from enecg.experts import generate, registry
 from enecg.experts.base import Weights
+from enecg.experts.contract import Seen
 from enecg.experts.published import Published, PublishedExpert, find, load
 from enecg.experts.runtime import Runtime
-from enecg.experts.verify import batch_for, goldens, verify
+from enecg.experts.verify import goldens, verify
 from enecg.experts.weights import sha256_of
 
 torch.set_num_threads(1)
@@ -48,9 +50,24 @@ def folder(small: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return tmp_path / "shelf" / "clef-small"
 
 
+def test_a_restricting_licence_must_be_accepted_for_files_put_there_by_hand_too(small: Published, folder: Path) -> None:
+    card = replace(small.card, licence="CC-BY-NC-4.0", licence_class="non-commercial")
+    restricted = replace(small, card=card)
+    with pytest.raises(
+        WeightsError, match=r"was accepted: run .*--accept-licence 'CC-BY-NC-4\.0'"
+    ):
+        load(restricted)
+    note = {"licence": "MIT", "files": {}}
+    (folder / "fetched.json").write_text(json.dumps(note))
+    with pytest.raises(WeightsError, match="accept-licence"):
+        load(restricted)
+    (folder / "fetched.json").write_text(json.dumps({**note, "licence": card.licence}))
+    assert load(restricted).card.licence == card.licence
+
+
 def test_comes_from_a_folder_and_once_more_from_its_converted_copy(small: Published, folder: Path) -> None:
     first = load(small)
-    batch = batch_for(first)
+    batch = Seen(first).batch
     embedding = first.encode(batch)
     assert embedding.shape == (2, small.card.dim)
     assert len(list((folder.parents[1] / "cache" / "converted").glob("*.safetensors"))) == 1
@@ -71,7 +88,7 @@ def test_the_fingerprint_tells_weights_versions_and_precisions_apart(small: Publ
 def test_bfloat16_is_near(small: Published, folder: Path) -> None:
     exact = load(small)
     rough = exact.using(Runtime("torch", "bfloat16"))
-    batch = batch_for(exact)
+    batch = Seen(exact).batch
     one, other = exact.encode(batch), rough.encode(batch)
     assert other.dtype == np.float32
     assert 0 < np.abs(one - other).max() < 0.05 * np.abs(one).max()

@@ -109,9 +109,9 @@ def _compare(expert: NetworkExpert, session: Session, runtime: Runtime) -> float
 
 def example(expert: NetworkExpert) -> Batch:
     """Three windows to compare on: one that is full, one that is filled up, and one with a silent lead."""
-    from enecg.experts.verify import batch_for
+    from enecg.experts.contract import Seen
 
-    batch = batch_for(expert)
+    batch = Seen(expert).batch
     chosen = batch[np.array([0, int(np.argmin(batch.length)), 0])]
     if chosen.signal.shape[1] > 1:
         chosen.signal[2, 1], chosen.present[2, 1] = 0, False

@@ -136,13 +136,23 @@ def load(published: Published, device: str | None = None) -> PublishedExpert:
 
 
 def here(card: Card) -> Path:
-    """The folder with an expert's files; `WeightsError` says how to fetch them when they are nowhere."""
+    """The folder with an expert's files.
+
+    Raises:
+        WeightsError: they are nowhere, or their licence restricts use and nobody has accepted it by name; what to do.
+    """
     folder = locate(card)
     if folder is None:
         accept = f" --accept-licence '{card.licence}'" if must_accept(card) else ""
         raise WeightsError(
             f"{card.name}: its weights ({card.weights.file}) are not here: run  enecg experts fetch {card.name}{accept}"
             "  (for a machine without network add --to DIR elsewhere, carry DIR over and set ENECG_EXPERTS=DIR)"
+        )
+    if must_accept(card) and _notes(folder).get("licence") != card.licence:
+        raise WeightsError(
+            f"{card.name}: licence {card.licence} ({card.licence_class}) restricts use, and {folder} does not say that "
+            f"it was accepted: run  enecg experts fetch {card.name} --to {folder.parent} "
+            f"--accept-licence '{card.licence}', which fetches nothing that is there"
         )
     return folder
 
@@ -170,14 +180,28 @@ def locate(card: Card) -> Path | None:
 
 def recorded(folder: Path) -> dict[str, str]:
     """sha256 of the files in `folder` as they were when fetched; empty when nothing was recorded."""
+    try:
+        return {str(name): str(about["sha256"]) for name, about in _notes(folder).get("files", {}).items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder / RECORD, error) from None
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    """What was written down when the files in `folder` were fetched; empty when nothing was."""
     path = folder / RECORD
     if not path.is_file():
         return {}
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {str(name): str(about["sha256"]) for name, about in files.items()}
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise WeightsError(f"{path}: damaged ({error}); delete it and fetch the expert again") from None
+        notes = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(notes, dict):
+        raise _damaged(path, TypeError("no object"))
+    return notes
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path}: damaged ({error}); delete it and fetch the expert again")
 
 
 def expected(card: Card, folder: Path) -> str | None:

@@ -30,7 +30,7 @@ FEATURES: Final = 9_996  # 84 kernels, 119 thresholds each
 SEED: Final = 0
 STEP: Final = 4096  # signals are rounded to 1/4096 of a standard deviation
 LIMIT: Final = 32.0  # a z-scored lead of n samples never leaves +-sqrt(n - 1), here 31.6
-CHUNK: Final = 8  # windows convolved at a time: keeps the work in the cache
+CHUNK: Final = 4  # windows convolved at a time: keeps the work in the cache
 
 FILE: Final = "rocket.safetensors"
 
@@ -66,14 +66,12 @@ class Kernels:
     thresholds: np.ndarray
     leads: np.ndarray
 
-    @property
-    def taps(self) -> np.ndarray:
-        """Weights float32 `[dilation, kernel, lead * tap]`: -1 and 2 on the chosen leads, else 0."""
-        shape = np.full((KERNELS, TAPS), -1, np.float32)
-        shape[np.arange(KERNELS)[:, None], list(combinations(range(TAPS), 3))] = 2
-        dense = self.leads[..., None] * shape[:, None, :]
-        flat: np.ndarray = dense.reshape(len(self.dilations), KERNELS, -1).astype(np.float32)
-        return flat
+
+def _weights() -> np.ndarray:
+    """Of the taps, float32 `[kernel, tap]`: three of the nine weigh 2, the others -1."""
+    found = np.full((KERNELS, TAPS), -1, np.float32)
+    found[np.arange(KERNELS)[:, None], list(combinations(range(TAPS), 3))] = 2
+    return found
 
 
 def draw(seed: int, samples: int, leads: int = 12, features: int = FEATURES) -> Kernels:
@@ -119,15 +117,83 @@ def fit_biases(signal: np.ndarray, kernels: Kernels, seed: int = SEED, windows: 
     rng = np.random.default_rng([seed, 1])
     levels = (np.arange(1, KERNELS * kernels.thresholds.sum() + 1) * (np.sqrt(5) + 1) / 2) % 1
     biases = np.empty(len(levels), np.float16)
-    start = 0
+    start, taps = 0, torch.from_numpy(_weights())
     for step, (dilation, count) in enumerate(zip(kernels.dilations, kernels.thresholds, strict=True)):
-        taps = torch.from_numpy(kernels.taps[step])
+        leads = torch.from_numpy(kernels.leads[step].astype(np.float32))
         for kernel in range(KERNELS):
             drawn = _quantise(torch.from_numpy(signal[rng.integers(0, len(signal), windows)]))
-            values = _convolve(drawn, taps[kernel : kernel + 1], int(dilation)).numpy() / STEP
+            one = slice(kernel, kernel + 1)
+            values = _Room(drawn, 1).convolve(drawn, leads[one], taps[one], int(dilation)).numpy() / STEP
             biases[start : start + count] = np.quantile(values, levels[start : start + count])
             start += count
     return biases
+
+
+class _Room:
+    """Where the windows of a chunk are convolved: memory that is used again for each dilation.
+
+    Args:
+        signal: `[window, lead, sample]`, of the type and on the device to compute with.
+        kernels: at a time.
+    """
+
+    def __init__(self, signal: torch.Tensor, kernels: int = KERNELS) -> None:
+        import torch
+
+        windows, _, samples = signal.shape
+        longest = (samples - 1) // (TAPS - 1) * (TAPS - 1)  # from the first tap to the last
+        self.summed = signal.new_empty(windows * kernels, samples)
+        self.padded = signal.new_empty(windows * kernels, samples + longest)
+        self.above = torch.empty(0, dtype=torch.bool, device=signal.device)
+
+    def convolve(self, signal: torch.Tensor, leads: torch.Tensor, taps: torch.Tensor, dilation: int) -> torch.Tensor:
+        """Dilated convolution, zeros beyond both ends: `[window, lead, sample]` to `[window, kernel, sample]`.
+
+        Args:
+            signal: in whole numbers.
+            leads: 1 for those that a kernel sums over, else 0: `[kernel, lead]`.
+            taps: `[kernel, tap]`.
+            dilation: samples between taps.
+        """
+        import torch
+
+        windows, _, samples = signal.shape
+        reach = dilation * (TAPS // 2)
+        found = self.summed.view(windows, -1, samples)
+        padded = self.padded.view(windows, len(leads), -1)[..., : samples + 2 * reach]
+        torch.matmul(leads, signal, out=found)
+        padded[..., :reach] = 0
+        padded[..., samples + reach :] = 0
+        padded[..., reach : samples + reach] = found
+        torch.mul(padded[..., :samples], taps[:, :1], out=found)
+        for tap in range(1, TAPS):
+            found.addcmul_(padded[..., tap * dilation :][..., :samples], taps[:, tap, None])
+        return found
+
+    def hits(self, values: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+        """Samples above each threshold `[window, kernel, threshold]`, of `[window, kernel, sample]`.
+
+        Args:
+            values: on a processor they are compared by numpy, which is the faster.
+            thresholds: `[kernel, threshold]`.
+        """
+        import torch
+
+        windows, kernels, samples = values.shape
+        shape = (windows, kernels, thresholds.shape[1], samples)
+        size = windows * thresholds.numel() * samples
+        if len(self.above) < size:
+            self.above = self.above.new_empty(size)
+        above = self.above[:size].view(shape)
+        left, right = values[:, :, None, :], thresholds[None, :, :, None]
+        if values.is_cpu:
+            np.greater(left.numpy(), right.numpy(), out=above.numpy())
+        else:
+            torch.gt(left, right, out=above)
+        # Eight comparisons lie in one 64-bit word; at most 255 words add up without a carry between their bytes.
+        words = above.view(torch.int64).sum(-1, keepdim=True)
+        hits: torch.Tensor = words.view(torch.uint8).sum(-1)
+        return hits
 
 
 def _quantise(signal: torch.Tensor) -> torch.Tensor:
@@ -139,22 +205,15 @@ def _quantise(signal: torch.Tensor) -> torch.Tensor:
     return (signal.clamp(-LIMIT, LIMIT) * STEP).round()
 
 
-def _convolve(signal: torch.Tensor, taps: torch.Tensor, dilation: int) -> torch.Tensor:
-    """Dilated convolution, zeros beyond both ends: `[window, lead, sample]` to `[window, kernel, sample]`."""
-    from torch.nn.functional import pad
-
-    count, leads, samples = signal.shape
-    reach = dilation * (TAPS // 2)
-    shifted = pad(signal, (reach, reach)).unfold(-1, samples, dilation)
-    return taps @ shifted.reshape(count, leads * TAPS, samples)
-
-
-def _shares(values: torch.Tensor, biases: torch.Tensor, reach: int, odd: int, length: np.ndarray) -> torch.Tensor:
+def _shares(
+    room: _Room, values: torch.Tensor, biases: torch.Tensor, reach: int, odd: int, length: np.ndarray
+) -> torch.Tensor:
     """Share of samples above each threshold: `[window, kernel, sample]` to `[window, kernel * threshold]`.
 
     Every other kernel looks only at samples whose taps all lie inside the recording; padding counts for none.
 
     Args:
+        room: to compare in.
         values: convolutions; overwritten.
         biases: `[kernel, threshold]`.
         reach: samples from the centre to the outermost tap.
@@ -171,10 +230,7 @@ def _shares(values: torch.Tensor, biases: torch.Tensor, reach: int, odd: int, le
     for window in np.flatnonzero(length < samples):
         values[window, :, length[window] :] = outside
         inside[window, :, max(length[window] - reach, 0) :] = outside
-    above = values[:, :, None, :] > biases[None, :, :, None]
-    # Eight comparisons lie in one 64-bit word; at most 255 words add up without a carry between their bytes.
-    words = above.view(torch.int64).sum(-1, keepdim=True)
-    hits = words.view(torch.uint8).sum(-1)
+    hits = room.hits(values, biases)
     margin = torch.zeros(kernels, dtype=torch.int64)
     margin[odd::2] = 2 * reach
     valid = (torch.from_numpy(length)[:, None] - margin).clamp(min=0).to(hits.device)
@@ -199,7 +255,8 @@ class RocketExpert(Expert):
         self.device = pick_device(device)
         self.kernels = draw(SEED, CARD.input.samples)
         self.biases = packaged_biases() if biases is None else np.asarray(biases, np.float32)
-        self._taps = [torch.from_numpy(taps).to(self.device) for taps in self.kernels.taps]
+        self._leads = torch.from_numpy(self.kernels.leads).to(self.device)
+        self._taps = torch.from_numpy(_weights()).to(self.device)
         sizes = [KERNELS * int(count) for count in self.kernels.thresholds]
         parts = torch.split(torch.from_numpy(self.biases * STEP).to(self.device), sizes)
         self._biases = [part.view(KERNELS, -1) for part in parts]
@@ -222,11 +279,12 @@ class RocketExpert(Expert):
     def _embed(self, signal: torch.Tensor, length: np.ndarray) -> torch.Tensor:
         import torch
 
-        shares = []
+        room, shares = _Room(signal), []
+        leads, taps = self._leads.to(signal.dtype), self._taps.to(signal.dtype)
         for step, dilation in enumerate(self.kernels.dilations):
-            values = _convolve(signal, self._taps[step].to(signal.dtype), int(dilation))
+            values = room.convolve(signal, leads[step], taps, int(dilation))
             reach = int(dilation) * (TAPS // 2)
-            shares.append(_shares(values, self._biases[step], reach, (step + 1) % 2, length))
+            shares.append(_shares(room, values, self._biases[step], reach, (step + 1) % 2, length))
         return torch.cat(shares, dim=1)
 
     @override

@@ -18,23 +18,12 @@ import numpy as np
 from enecg.errors import WeightsError
 from enecg.experts import generate, registry
 from enecg.experts.base import Expert
-from enecg.experts.inputs import Batch, prepare
-from enecg.experts.network import NetworkExpert
+from enecg.experts.contract import Check, behaviour, distance, made
+from enecg.experts.inputs import prepare
 from enecg.experts.published import Published, PublishedExpert, expected, find, here, installed
-from enecg.leads import CHEST, LIMB_ALGEBRA, STANDARD
-from enecg.recording import Recording
 
 GOLDENS: Final = "goldens.json"  # first numbers of each expert's embedding, made by scripts/expert_goldens.py
 TOLERANCE: Final = 1e-3  # of the embedding's largest number
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at, what came of it, and whether it is as it must be."""
-
-    what: str
-    said: str
-    passed: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,7 +55,7 @@ def verify(name: str, generated: bool = False) -> Verification:
     if published is None:
         expert = registry.create(name)
         checks = [Check("weights", f"state {expert.state_hash()[:12] or 'of no file: computed by a formula'}")]
-        return Verification(expert.card.name, False, (*checks, *_behaviour(expert)))
+        return Verification(expert.card.name, False, (*checks, *behaviour(expert)))
     if not generated:
         return Verification(published.card.name, False, tuple(_with_file(published)))
     with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
@@ -90,7 +79,7 @@ def _with_file(published: Published) -> list[Check]:
     wanted = expected(published.card, folder)
     known = "as it must be" if wanted else "nothing to compare it with: run enecg experts fetch to record it"
     checks = [Check("weights", f"{folder / published.card.weights.file}: sha256 {expert.sha256[:12]}…, {known}")]
-    return [*checks, _fits(expert), *_behaviour(expert)]
+    return [*checks, _fits(expert), *behaviour(expert)]
 
 
 def _with_generated(published: Published, folder: Path) -> list[Check]:
@@ -104,7 +93,7 @@ def _with_generated(published: Published, folder: Path) -> list[Check]:
         return [Check("weights", str(error), False)]
     size = (folder / card.weights.file).stat().st_size
     made = f"{card.weights.file} generated in the layout {published.layout}: {size:,} bytes"
-    return [Check("weights", made), _fits(expert), *_behaviour(expert), _golden(expert)]
+    return [Check("weights", made), _fits(expert), *behaviour(expert), _golden(expert)]
 
 
 def _fits(expert: PublishedExpert) -> Check:
@@ -114,28 +103,12 @@ def _fits(expert: PublishedExpert) -> Check:
     return Check("strict load", said, found == card.parameters)
 
 
-def _behaviour(expert: Expert) -> list[Check]:
-    """What every expert owes, on made recordings: shape, repetition, independence of batch mates and of modes."""
-    batch = batch_for(expert)
-    first = expert.encode(batch)
-    is_right = first.shape == (len(batch), expert.card.dim) and first.dtype == np.float32
-    checks = [Check("embedding", f"{first.dtype} {list(first.shape)} from {len(batch)} windows", is_right)]
-    if isinstance(expert, NetworkExpert):
-        expert.module.train()  # must not matter
-    same = np.array_equal(first, expert.encode(batch), equal_nan=True)
-    checks.append(Check("repetition", "the same numbers again, were the network set to training or not", same))
-    alone = np.concatenate([expert.encode(batch[row : row + 1]) for row in range(len(batch))])
-    away = _distance(first, alone)
-    checks.append(Check("batch mates", f"alone as among others: {away:.1e} of the largest number", away <= TOLERANCE))
-    return checks
-
-
 def _golden(expert: Expert) -> Check:
     """Against numbers that were recorded when the network agreed with its authors' code."""
     recorded = goldens().get(expert.card.name)
     if recorded is None:
         return Check("golden output", "none is recorded for this expert: not compared")
-    away = _distance(np.array(recorded), numbers(expert))
+    away = distance(np.array(recorded), numbers(expert))
     return Check("golden output", f"{away:.1e} of the largest number away from the recorded one", away <= TOLERANCE)
 
 
@@ -148,44 +121,5 @@ def goldens() -> dict[str, list[float]]:
 
 def numbers(expert: Expert, count: int = 8) -> np.ndarray:
     """The first numbers of an expert's embedding of the first made recording."""
-    embedding: np.ndarray = expert.encode(prepare(made_recordings()[0], expert.card.input))[0, :count]
+    embedding: np.ndarray = expert.encode(prepare(made(), expert.card.input))[0, :count]
     return embedding
-
-
-def batch_for(expert: Expert) -> Batch:
-    """The made recordings as the expert wants to see them."""
-    return Batch.join([prepare(recording, expert.card.input) for recording in made_recordings()])
-
-
-def made_recordings() -> tuple[Recording, ...]:
-    """Two recordings by a formula: 10 s, and 7 s at another rate and pulse, which most experts must fill up."""
-    return _made(500.0, 10.0, 0.8), _made(400.0, 7.0, 1.1)
-
-
-# Of a beat: seconds from the R peak, width in s, and height in mV in two directions of the heart's plane.
-_WAVES: Final = ((-0.16, 0.025, 0.12, 0.15), (0.0, 0.012, 1.1, 0.7), (0.03, 0.012, -0.25, 0.2), (0.25, 0.05, 0.3, 0.25))
-
-
-def _made(rate: float, seconds: float, period: float) -> Recording:
-    """Beats made of bell curves, seen from several sides, with a little noise; the lead algebra holds."""
-    time = np.arange(round(rate * seconds)) / rate
-    rng = np.random.default_rng(round(1000 * period))
-    leads = {}
-    for number, name in enumerate(("I", "II", *CHEST)):
-        side = 0.6 * number - 1.0
-        beat = 0.01 * rng.standard_normal(len(time))
-        for at, width, height, across in _WAVES:
-            away = (time - 0.4 - at + period / 2) % period - period / 2
-            beat += (height * np.cos(side) + across * np.sin(side)) * np.exp(-0.5 * (away / width) ** 2)
-        leads[name] = beat
-    for name, (first, second) in LIMB_ALGEBRA.items():
-        leads[name] = first * leads["I"] + second * leads["II"]
-    signal = np.stack([leads[name] for name in STANDARD]).astype(np.float32)
-    return Recording(signal, rate, STANDARD, source="made by a formula")
-
-
-def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest difference, over the largest number; infinite where only one of them is known."""
-    if not np.array_equal(np.isnan(one), np.isnan(other)):
-        return float("inf")
-    return float(np.nanmax(np.abs(one - other)) / max(float(np.nanmax(np.abs(one))), 1e-12))
