@@ -21,6 +21,7 @@ FOLDER: Final = Path(__file__).parents[1] / "docs" / "experts"
 
 FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "rhythm": ("Rhythm", ("rhythm",)),
+    "morphology": ("Morphology", ("morphology",)),
     "beat": ("Median beat", ("beat",)),
     "rocket": ("Random convolutions", ("rocket",)),
     "tiny": ("Tiny", ("tiny",)),

@@ -71,14 +71,14 @@ def test_cards_as_json_say_what_programs_need() -> None:
         assert card["licence_class"] in ("permissive", "attribution", "non-commercial", "restricted")
     names = [card["name"] for card in cards]
     assert len(set(names)) == len(names)
-    assert {"rhythm", "beat", "rocket", "tiny"} <= {card["name"] for card in cards if card["available"]}
+    assert {"rhythm", "morphology", "beat", "rocket", "tiny"} <= {card["name"] for card in cards if card["available"]}
     assert json.loads(done("experts", "show", "beat", "--json").out) == cards[names.index("beat")]
 
 
 def test_the_list_for_people_has_every_expert_and_set() -> None:
     cards, told = json.loads(done("experts", "list", "--json").out), done("experts", "list").out
     assert all(card["name"] in told for card in cards)
-    assert "set offline: rhythm, beat, rocket, tiny" in told
+    assert "set offline: rhythm, morphology, beat, rocket, tiny" in told
     assert "Apache-2.0" in done("experts", "show", "rhythm").out
 
 

@@ -25,7 +25,7 @@ class Fitted:
 def fitted(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """A bundle of the default recipe from one fold of PTB-XL: 169 recordings."""
     home = tmp_path_factory.mktemp("real")
-    words = ["--experts", "rhythm,beat,rocket", "--store", home / "store", "--out", home / "bundle", "--quiet"]
+    words = ["--experts", "rhythm,morphology,beat,rocket", "--store", home / "store", "--out", home / "bundle", "--quiet"]
     told = done(
         "fit", shared_data / "manifest.csv", "--tasks", TASKS, "--where", f"{PTBXL} and strat_fold == 1", *words
     )

@@ -181,6 +181,7 @@ def fit(
     where: str | None = None,
     runtime: str | Runtime = TORCH,
     recipe: str = "default",
+    charge: float = 0.0,
     seed: int = 0,
     progress: bool = False,
     say: Say = _nobody,
@@ -195,14 +196,16 @@ def fit(
         where: row filter.
         runtime: of the experts' networks.
         recipe: how heads and weights are made; `enecg.ensemble.recipe.RECIPES` has the names.
+        charge: what running all experts costs, as a share of the loss of a constant answer. One that takes off less
+            than its part of it gets no weight, and one without weight in any task is not run.
         seed: of everything random.
         progress: show it.
         say: told what was skipped and what should be known.
 
     Raises:
-        InputError: the manifest, a label or a name is wrong, or there are too few labels.
+        InputError: the manifest, a label or a name is wrong, there are too few labels, or a negative charge.
     """
-    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
+    chosen, wanted = find_recipe(recipe).charging(charge), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
     found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
     targets = [cohort.target(task) for task in wanted]
@@ -272,6 +275,7 @@ def crossval(
     where: str | None = None,
     runtime: str | Runtime = TORCH,
     recipe: str = "default",
+    charge: float = 0.0,
     replicates: int = 1000,
     seed: int = 0,
     jobs: int = 0,
@@ -290,6 +294,7 @@ def crossval(
         where: row filter.
         runtime: of the experts' networks.
         recipe: as for `fit`.
+        charge: as for `fit`.
         replicates: bootstrap resamples of the subjects.
         seed: of the folds, the fits and the resamples.
         jobs: folds that are fitted at a time, each in a process of its own; with 0 this one fits them. The results do
@@ -304,7 +309,7 @@ def crossval(
     Raises:
         InputError: as for `fit`, or fewer subjects than folds.
     """
-    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
+    chosen, wanted = find_recipe(recipe).charging(charge), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
     found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
     _tell_problems([cohort.target(task) for task in wanted], say)

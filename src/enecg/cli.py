@@ -72,6 +72,9 @@ Where = Annotated[str | None, typer.Option(help="Row filter over the manifest, s
 Recipe = Annotated[str, typer.Option(help="default; light for a first look; paper or paper-tuned: EnECG as described.")]
 _STORE: dict[str, Any] = {"parser": place, "metavar": "DIR", "show_default": False}
 StoreDir = Annotated[Any, typer.Option("--store", help="Embedding store; by default in the user's cache.", **_STORE)]
+Charge = Annotated[
+    float, typer.Option(help="What running all experts costs, as a share of a constant answer's loss.", min=0)
+]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
@@ -147,6 +150,7 @@ def fit(
     runtime: RuntimeName = "torch",
     precision: PrecisionName = "float32",
     recipe: Recipe = "default",
+    charge: Charge = 0.0,
     store: StoreDir = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -158,7 +162,8 @@ def fit(
     check_place(out)
     bundle = api.fit(
         manifest, tasks, experts, store,
-        where=where, runtime=Runtime(runtime, precision), recipe=recipe, seed=seed, progress=not quiet, say=_say,
+        where=where, runtime=Runtime(runtime, precision), recipe=recipe, charge=charge, seed=seed,
+        progress=not quiet, say=_say,
     )  # fmt: skip
     digest = bundle.save(out)
     show.weights(bundle.ensemble)
@@ -201,6 +206,7 @@ def crossval(
     runtime: RuntimeName = "torch",
     precision: PrecisionName = "float32",
     recipe: Recipe = "default",
+    charge: Charge = 0.0,
     json_file: JsonFile = None,
     html_file: HtmlFile = None,
     markdown_file: MarkdownFile = None,
@@ -216,8 +222,8 @@ def crossval(
 
     found = api.crossval(
         manifest, tasks, experts, store,
-        folds=folds, where=where, runtime=Runtime(runtime, precision), recipe=recipe, replicates=replicates, seed=seed,
-        **_spread(jobs, work), progress=not quiet, say=_say,
+        folds=folds, where=where, runtime=Runtime(runtime, precision), recipe=recipe, charge=charge,
+        replicates=replicates, seed=seed, **_spread(jobs, work), progress=not quiet, say=_say,
     )  # fmt: skip
     note = f"{folds}-fold cross-validation by subject."
     _write(found, f"Cross-validation on {name_of(manifest)}", note, json_file, html_file, markdown_file)

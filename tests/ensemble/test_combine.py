@@ -60,6 +60,18 @@ def test_a_measurement_that_is_as_good_alone_is_passed_through() -> None:
     assert needed.passed_through(members[:2], target) is needed
 
 
+@pytest.mark.parametrize("kind", ["regression", "binary", "multilabel", "multiclass"])
+def test_a_member_must_be_worth_its_charge(kind: str) -> None:
+    members, target = _regression() if kind == "regression" else _classes(kind)
+    names = ["a/x", "b/x", "c/x"]
+    free = Combiner.fit(names, members, target, "non-negative", np.zeros(3)).weights.mean(1)
+    assert free[0] > 0
+    charged = Combiner.fit(names, members, target, "non-negative", np.array([0.02, 0, 0])).weights.mean(1)
+    dear = Combiner.fit(names, members, target, "non-negative", np.array([3.0, 0, 0])).weights.mean(1)
+    assert free[0] > charged[0] > dear[0] == 0
+    assert dear[1:].sum() > 0
+
+
 def test_heads_that_shrink_are_stretched() -> None:
     _, target = _regression()
     shrunk = [60 + 0.5 * (target.y - 60)]

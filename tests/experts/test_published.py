@@ -53,9 +53,7 @@ def folder(small: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_restricting_licence_must_be_accepted_for_files_put_there_by_hand_too(small: Published, folder: Path) -> None:
     card = replace(small.card, licence="CC-BY-NC-4.0", licence_class="non-commercial")
     restricted = replace(small, card=card)
-    with pytest.raises(
-        WeightsError, match=r"was accepted: run .*--accept-licence 'CC-BY-NC-4\.0'"
-    ):
+    with pytest.raises(WeightsError, match=r"was accepted: run .*--accept-licence 'CC-BY-NC-4\.0'"):
         load(restricted)
     note = {"licence": "MIT", "files": {}}
     (folder / "fetched.json").write_text(json.dumps(note))

@@ -1,9 +1,10 @@
-"""The expert `rhythm`: against what cardiologists marked, against what was put in, and where nothing can be known."""
+"""`rhythm` and `morphology`: against cardiologists' marks, against what was put in, and where nothing can be known."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -13,21 +14,38 @@ from dipole import WAVES, dipole, regular
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enecg.experts import registry
+from enecg.experts import morphology, registry, rhythm
+from enecg.experts.base import Expert
 from enecg.experts.inputs import Batch, prepare
-from enecg.experts.rhythm import MEASUREMENTS, Rhythm
 from enecg.leads import LIMB, STANDARD
 from enecg.readers import read
 from enecg.recording import Recording
 
-EXPERT = Rhythm()
-COLUMNS = np.array(EXPERT.columns)
+EXPERTS = (rhythm.Rhythm(), morphology.Morphology())
+COLUMNS = np.concatenate([expert.columns for expert in EXPERTS])
+MEASUREMENTS = {**rhythm.MEASUREMENTS, **morphology.MEASUREMENTS}
 IN_MV = np.array([name.endswith("_mv_ms") or "_mv" in name for name in COLUMNS])
 
 
+def seen(*recordings: Recording) -> Batch:
+    """As both want to see them."""
+    return Batch.join([prepare(recording, EXPERTS[0].card.input) for recording in recordings])
+
+
+def encode_windows(batch: Batch) -> np.ndarray:
+    """Of both, side by side."""
+    return np.concatenate([expert.encode(batch) for expert in EXPERTS], axis=1)
+
+
+def pool(windows: np.ndarray) -> np.ndarray:
+    """Of both, side by side."""
+    parts = np.split(windows, [EXPERTS[0].card.dim], axis=1)
+    return np.concatenate([expert.pool(part) for expert, part in zip(EXPERTS, parts, strict=True)])
+
+
 def encode(recording: Recording) -> np.ndarray:
-    """The pooled embedding."""
-    return EXPERT.pool(EXPERT.encode(prepare(recording, EXPERT.card.input)))
+    """The pooled embeddings of both, side by side."""
+    return pool(encode_windows(seen(recording)))
 
 
 def measured(recording: Recording) -> dict[str, float]:
@@ -39,12 +57,17 @@ def normalised(recording: Recording) -> Recording:
     return replace(recording, signal=signal / signal.std(1, keepdims=True), amplitude="normalised")
 
 
-def test_it_is_registered_and_says_what_it_gives() -> None:
-    assert registry.entry("rhythm").card() is EXPERT.card
-    assert len(set(COLUMNS)) == len(COLUMNS) == EXPERT.card.dim >= 629
-    assert {name: COLUMNS[column] for name, column in EXPERT.measurements.items()} == MEASUREMENTS
-    assert EXPERT.measurements["rr_interval"] == list(COLUMNS).index("rr_mean_ms")
-    assert EXPERT.tabular
+@pytest.mark.parametrize(("expert", "module"), [*zip(EXPERTS, (rhythm, morphology), strict=True)])
+def test_they_are_registered_and_say_what_they_give(expert: Expert, module: ModuleType) -> None:
+    assert registry.entry(expert.card.name).card() is expert.card
+    assert expert.columns is not None
+    assert {name: expert.columns[column] for name, column in expert.measurements.items()} == module.MEASUREMENTS
+    assert expert.tabular
+    assert expert.card.input == EXPERTS[0].card.input  # they share what they look at
+
+
+def test_no_column_is_in_both() -> None:
+    assert len(set(COLUMNS)) == len(COLUMNS) >= 629
 
 
 def marks(path: Path) -> dict[str, float]:
@@ -239,7 +262,7 @@ def test_short_recordings_are_measured_as_far_as_they_go(seconds: float) -> None
 def test_without_beats_what_depends_on_them_is_unknown(kind: str, level: float) -> None:
     signal = np.random.default_rng(0).normal(size=(12, 5000)).astype(np.float32) * np.float32(kind == "noise")
     row = encode(Recording(signal + np.float32(level), 500, STANDARD))
-    assert row.shape == (EXPERT.card.dim,) and row.dtype == np.float32
+    assert row.shape == (len(COLUMNS),) and row.dtype == np.float32
     known = set(COLUMNS[np.isfinite(row)])
     beatless = ("band_", "skewness", "kurtosis", "repeat_", "limb_misfit", "lead_sd_log_mv")
     assert all(name.startswith(beatless) for name in known)
@@ -249,20 +272,20 @@ def test_without_beats_what_depends_on_them_is_unknown(kind: str, level: float) 
 def test_real_recordings_are_known_in_full_and_the_same_every_time(shared_data: Path) -> None:
     folder = shared_data / "cinc_chapman_ningbo"
     paths = sorted(folder.glob("*.hea"))[:12]
-    batches = [prepare(read(path), EXPERT.card.input) for path in paths]
-    alone = np.concatenate([EXPERT.encode(batch) for batch in batches])
+    batches = [seen(read(path)) for path in paths]
+    alone = np.concatenate([encode_windows(batch) for batch in batches])
     assert np.isfinite(alone).mean() > 0.99  # a P wave is not always there
-    together = EXPERT.encode(Batch.join(batches))
+    together = encode_windows(Batch.join(batches))
     np.testing.assert_array_equal(together, alone)
-    np.testing.assert_array_equal(EXPERT.encode(Batch.join(batches)), together)
+    np.testing.assert_array_equal(encode_windows(Batch.join(batches)), together)
 
 
 def test_windows_are_pooled_to_one_row_with_angles_on_the_circle() -> None:
     sine, cosine, degrees = (list(COLUMNS).index(f"t_axis_{part}") for part in ("sin", "cos", "deg"))
-    rows = np.zeros((2, EXPERT.card.dim), np.float32)
+    rows = np.zeros((2, len(COLUMNS)), np.float32)
     for row, angle in zip(rows, (170.0, -170.0), strict=True):
         row[[sine, cosine, degrees]] = np.sin(np.radians(angle)), np.cos(np.radians(angle)), angle
-    assert abs(EXPERT.pool(rows)[degrees]) == pytest.approx(180, abs=1e-3)
+    assert abs(pool(rows)[degrees]) == pytest.approx(180, abs=1e-3)
     long = dipole(regular(75, seconds=30), seconds=30, noise=0.01)
-    assert EXPERT.encode(prepare(long, EXPERT.card.input)).shape == (3, EXPERT.card.dim)
+    assert encode_windows(seen(long)).shape == (3, len(COLUMNS))
     assert measured(long)["rr_mean_ms"] == pytest.approx(800, abs=0.5)

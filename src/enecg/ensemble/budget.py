@@ -80,6 +80,12 @@ def cost_of(info: ExpertInfo) -> float:
     return info.cost_ms if info.cost_ms is not None else 100.0
 
 
+def cost_share(member: str, experts: Sequence[ExpertInfo]) -> float:
+    """What the experts that a member reads cost, as a share of what all cost that are no views."""
+    costs = {info.name: cost_of(info) for info in experts if not info.view}
+    return sum(costs[name] for name in experts_of(member)) / sum(costs.values())
+
+
 def cheaper_versions(
     experts: Sequence[ExpertInfo],
     models: Mapping[str, TaskModel],

@@ -186,11 +186,25 @@ class Combiner:
         return link(self.kind, self.combine(self.calibrated(scores), residual))
 
     @classmethod
-    def fit(cls, members: Sequence[str], scores: Sequence[np.ndarray], target: Target, rule: Rule) -> Combiner:
+    def fit(
+        cls,
+        members: Sequence[str],
+        scores: Sequence[np.ndarray],
+        target: Target,
+        rule: Rule,
+        charges: np.ndarray | None = None,
+    ) -> Combiner:
         """Calibrate each member, then weight them, on out-of-fold scores of recordings that a member has answered.
 
-        Regressions: least absolute error. Classes: log-loss with a pull towards the uniform mean. `rule="free"` is
-        ordinary stacking: weights of any sign.
+        Regressions: least absolute error. Classes: log-loss with a pull towards the uniform mean.
+
+        Args:
+            members: names, `expert/head`.
+            scores: one `[recording, output]` for each.
+            target: labels of the same recordings.
+            rule: "free" is ordinary stacking: weights of any sign.
+            charges: what a weight of one costs each member, as a share of the loss of a constant answer: a member
+                that does not take off as much gets no weight.
         """
         kind = target.task.kind
         rows = target.known & np.any([np.isfinite(score).all(1) for score in scores], axis=0)
@@ -207,14 +221,16 @@ class Combiner:
             mean = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
         stack = np.where(known, stack, mean)
         solve = _weigh_values if kind == "regression" else _weigh_classes
-        weights, bias = solve(stack, y, kind, rule)
+        weights, bias = solve(stack, y, kind, rule, np.zeros(len(members)) if charges is None else charges)
         silent = np.stack([p.slope == 0 for p in platt])  # a constant: it belongs to the bias
         bias = bias + (weights * silent * np.stack([p.offset for p in platt])).sum(0)
         weights = np.where(silent, 0.0, weights)
         return cls(kind, tuple(members), platt, weights, bias)
 
 
-def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+def _weigh_values(
+    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, charges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Least absolute error (smoothed near zero) of a weighted sum of deviations from the median label.
 
     The sum of the weights is free: heads that shrink towards the mean are stretched again.
@@ -225,13 +241,13 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
     x, truth = stack[:, :, 0].T - centre, y[:, 0] - centre
     count = x.shape[1]
     unit = float(np.median(np.abs(truth))) or 1.0
-    soft = 1e-3 * unit
+    soft, charge = 1e-3 * unit, charges * np.abs(truth).mean() / unit
 
     def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
         error = x @ w[:count] + w[count] * unit - truth
         size = np.sqrt(error**2 + soft**2)
         slope = error / size / len(truth)
-        return float(size.mean() / unit), np.append(x.T @ slope / unit, slope.sum())
+        return float(size.mean() / unit + charge @ w[:count]), np.append(x.T @ slope / unit + charge, slope.sum())
 
     start = np.append(np.full(count, 1 / count), 0.0)
     bounds = [(0 if rule == "non-negative" else None, None)] * count + [(None, None)]
@@ -240,23 +256,26 @@ def _weigh_values(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> t
     return weights[:, None], np.array([found[count] * unit + centre * (1 - weights.sum())])
 
 
-def _weigh_classes(stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+def _weigh_classes(
+    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, charges: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Log-loss of weighted log odds: weights that all outputs share, then one set per output, pulled towards them."""
     members, _, outputs = stack.shape
     uniform = np.full((members, 1), 1 / members)
-    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), PULL)
+    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), charges)
     if outputs == 1:
         return shared, bias
-    return _logistic(stack, y, kind, rule, np.tile(shared, outputs), bias, PULL)
+    return _logistic(stack, y, kind, rule, np.tile(shared, outputs), bias, charges)
 
 
 def _logistic(
-    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, prior: np.ndarray, bias: np.ndarray, pull: float
+    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, prior: np.ndarray, bias: np.ndarray, charges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights near `prior`, `[member, output]` or `[member, 1]` for one that all outputs share, and biases."""
     from scipy.optimize import minimize
 
     outputs, tied = stack.shape[2], prior.shape[1] == 1
+    charge = np.tile((_constant_loss(y, kind) * charges / prior.shape[1])[:, None], prior.shape[1])
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, offset = flat[:-outputs].reshape(prior.shape), flat[-outputs:]
@@ -268,8 +287,8 @@ def _logistic(
             cost = (np.logaddexp(0, z) - y * z).sum()
         error = p - y
         slope = np.einsum("mno,no->mo", stack, error)
-        slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * pull * (weights - prior)
-        cost += pull * ((weights - prior) ** 2).sum()
+        slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * PULL * (weights - prior) + charge
+        cost += PULL * ((weights - prior) ** 2).sum() + (charge * weights).sum()
         return float(cost), np.concatenate([slope.ravel(), error.sum(0)])
 
     low = 0 if rule == "non-negative" else None
@@ -277,3 +296,10 @@ def _logistic(
     start = np.concatenate([prior.ravel(), bias])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
     return found[:-outputs].reshape(prior.shape), found[-outputs:]
+
+
+def _constant_loss(y: np.ndarray, kind: Kind) -> float:
+    """Summed log-loss of always saying how frequent each class is."""
+    share = np.clip(y.mean(0), 1e-12, 1 - 1e-12)
+    loss = -(y * np.log(share)).sum()
+    return float(loss if kind == "multiclass" else loss - ((1 - y) * np.log(1 - share)).sum())

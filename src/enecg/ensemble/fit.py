@@ -11,7 +11,7 @@ import numpy as np
 
 from enecg.cohort.split import subject_folds
 from enecg.embed.parallel import cpus, one_torch_thread
-from enecg.ensemble.budget import cheaper_versions
+from enecg.ensemble.budget import cheaper_versions, cost_share
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
 from enecg.ensemble.gate import best_gate
@@ -58,11 +58,32 @@ def fit(
     subjects = np.asarray(subjects, dtype=str)
     targets = [checked(target, subjects, recipe) for target in targets]
     _check_seen({info.name: embeddings[info.name] for info in experts if not info.view}, targets)
-    predictors, scores = fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
+    heads = fit_heads(embeddings, targets, subjects, experts, recipe, seed, progress)
+    return weigh(heads, embeddings, targets, subjects, experts, recipe, seed, training, progress)
+
+
+def weigh(
+    heads: tuple[list[Predictor], Scores],
+    embeddings: Embeddings,
+    targets: Sequence[Target],
+    subjects: np.ndarray,
+    experts: Sequence[ExpertInfo],
+    recipe: Recipe,
+    seed: int = 0,
+    training: dict[str, Any] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Ensemble:
+    """The ensemble of fitted heads: weights, gate, rivals and calibration, from what the heads said out of fold.
+
+    Args:
+        heads: from `fit_heads` with the same recordings, experts and recipe.
+        embeddings: as for `fit`, and so are the others.
+    """
+    predictors, scores = heads
 
     def weighed(target: Target) -> TaskModel:
         progress(f"weights for {target.task.name}")
-        return _fit_task(target, predictors, scores, embeddings, subjects, recipe, seed)
+        return _fit_task(target, predictors, scores, embeddings, subjects, experts, recipe, seed)
 
     with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
         models = {model.task.name: model for model in pool.map(weighed, targets)}
@@ -146,7 +167,11 @@ def fit_heads(
     seed: int,
     progress: Callable[[str], None],
 ) -> tuple[list[Predictor], Scores]:
-    """All heads of all experts, and those of the baselines, with their out-of-fold scores."""
+    """All heads of all experts, and those of the baselines, with their out-of-fold scores.
+
+    Experts whose numbers are measurements get heads on all of these side by side besides their own: trees find what a
+    rhythm means together with a wave. So do the experts that are best alone.
+    """
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
     members = [info for info in experts if not info.view]
     names = [info.name for info in members]
@@ -157,6 +182,10 @@ def fit_heads(
         for info in members
         for head, its_tasks in recipe.heads(info, tasks, measured)
     ]
+    tables = tuple(info.name for info in members if info.tabular)
+    if len(tables) > 1:
+        for head, its_tasks in recipe.measured(tasks):
+            plan.append(_Plan(f"{'+'.join(tables)}/{head.kind}", tables, head, [targets[i] for i in its_tasks]))
     plan.append(_Plan(CONCAT, tuple(names), Joint([info.dim for info in members]), targets))
     if RANDOM in embeddings:
         plan.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(recipe.landmarks), targets))
@@ -220,6 +249,7 @@ def _fit_task(
     scores: Scores,
     embeddings: Embeddings,
     subjects: np.ndarray,
+    experts: Sequence[ExpertInfo],
     recipe: Recipe,
     seed: int,
 ) -> TaskModel:
@@ -228,14 +258,15 @@ def _fit_task(
     own = {p.name: scores[p.name][name] for p in predictors if name in p.tasks}
     names = [member for member in own if is_member(member)]
     members = [own[member] for member in names]
-    combiner = Combiner.fit(names, members, target, "non-negative")
+    charges = recipe.charge * np.array([cost_share(member, experts) for member in names])
+    combiner = Combiner.fit(names, members, target, "non-negative", charges)
     tried = None
     if len(names) > 1:
         tried = best_gate(combiner, members, target, embeddings, recipe.gates, subjects, folds=recipe.folds, seed=seed)
     view, gate, verdict = tried or ("", None, None)
     if verdict is None or not verdict.helps:
         gate, combiner = None, combiner.passed_through(members, target)  # a gate needs the other members at hand
-    honest = _second_stage(names, members, target, subjects, recipe.folds, seed)
+    honest = _second_stage(names, members, target, subjects, charges, recipe.folds, seed)
     calibrated = calibrated_honestly(target, honest, subjects, recipe.folds, seed + 2)
     return TaskModel(
         target.task,
@@ -251,14 +282,20 @@ def _fit_task(
 
 
 def _second_stage(
-    names: Sequence[str], scores: Sequence[np.ndarray], target: Target, subjects: np.ndarray, folds: int, seed: int
+    names: Sequence[str],
+    scores: Sequence[np.ndarray],
+    target: Target,
+    subjects: np.ndarray,
+    charges: np.ndarray,
+    folds: int,
+    seed: int,
 ) -> np.ndarray:
     """The combination's answers where its weights, too, have not seen the subject: `[recording, output]`."""
     fold = subject_folds(subjects, folds, seed + 1)
     out = np.full(target.y.shape, np.nan)
     for k in range(folds):
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-        own = [score[inside] for score in scores]
-        part = Combiner.fit(names, own, target.take(inside), "non-negative").passed_through(own, target.take(inside))
+        own, labels = [score[inside] for score in scores], target.take(inside)
+        part = Combiner.fit(names, own, labels, "non-negative", charges).passed_through(own, labels)
         out[outside] = part.predict([score[outside] for score in scores])
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from enecg.ensemble.heads.base import Head
@@ -93,6 +93,8 @@ class Recipe:
         closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
         mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
         views: registered views that its gate or its control looks at.
+        charge: what running all experts costs, as a share of a constant answer's loss: one that takes off less than
+            its part of this gets no weight in a task, and one without weight in any is not run.
     """
 
     name: str = "default"
@@ -102,10 +104,11 @@ class Recipe:
     rounds: int = 300
     lora_rank: int = 8
     gates: tuple[str, ...] = ("quality", "rhythm", "outputs")
-    common: int = 3
+    common: int = 4
     closed_form: bool = False
     mixture: Mixture | None = None
     views: tuple[str, ...] = ("quality", "random")
+    charge: float = 0.0
 
     def heads(
         self, expert: ExpertInfo, tasks: Sequence[Task], known: Collection[str] = ()
@@ -113,7 +116,7 @@ class Recipe:
         """The heads of one expert, each with the positions of its tasks.
 
         A measured quantity is passed through (`direct`). Wide embeddings get a ridge, compact ones a kernel.
-        Measurements of different kinds get trees for classes and a feed-forward head besides, examples a network.
+        Measurements of different kinds get what `measured` says, examples a network.
 
         Args:
             expert: whose.
@@ -121,25 +124,43 @@ class Recipe:
             known: names of quantities that some expert measures, which no network has to learn.
         """
         from enecg.ensemble.heads.direct import Direct
-        from enecg.ensemble.heads.ffn import FFN
         from enecg.ensemble.heads.linear import Kernel, Ridge
         from enecg.ensemble.heads.network import HEADS
-        from enecg.ensemble.heads.trees import Trees
 
         everything = list(range(len(tasks)))
         measured = [i for i in everything if tasks[i].name in expert.measurements]
-        classes = [i for i in everything if tasks[i].kind != "regression"]
         chosen: list[tuple[Head, list[int]]] = []
         if measured:
             chosen.append((Direct([expert.measurements[tasks[i].name] for i in measured]), measured))
         if expert.examples != "signal":  # samples of a signal mean nothing one by one
             chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
-        if expert.tabular and not self.closed_form:
-            chosen.append((Trees(rounds=self.rounds), classes))
-            chosen.append((FFN(lora_rank=self.lora_rank), everything))
+        if expert.tabular:
+            chosen += self.measured(tasks)
         if expert.examples and not self.closed_form:
             chosen.append((HEADS[expert.examples], [i for i in everything if tasks[i].name not in known]))
         return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
+
+    def measured(self, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
+        """The heads on named measurements, of one expert or of several side by side, with the positions of their tasks.
+
+        Trees for classes, and a feed-forward head; none in a recipe that solves all heads.
+        """
+        from enecg.ensemble.heads.ffn import FFN
+        from enecg.ensemble.heads.trees import Trees
+
+        if self.closed_form:
+            return []
+        classes = [i for i, task in enumerate(tasks) if task.kind != "regression"]
+        trees: list[tuple[Head, list[int]]] = [(Trees(rounds=self.rounds), classes)] if classes else []
+        return [*trees, (FFN(lora_rank=self.lora_rank), list(range(len(tasks))))]
+
+    def charging(self, charge: float) -> Recipe:
+        """The same, with experts that must be worth their cost; `InputError` when the charge is negative."""
+        if not 0 <= charge < float("inf"):
+            raise InputError(
+                f"--charge {charge:g}: what all experts cost is 0 or more, as a share of the loss; try 0.01"
+            )
+        return replace(self, charge=charge)
 
     def together(self, experts: Sequence[ExpertInfo]) -> Head:
         """The head on several experts at once: a ridge on the sum of their kernels."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from enecg.experts.inputs import Batch, InputSpec
 from enecg.leads import STANDARD
 
 
@@ -44,3 +45,12 @@ class Columns:
     def matrix(self) -> np.ndarray:
         """All columns, float32 `[window, column]`."""
         return np.concatenate(self._blocks, axis=1, dtype=np.float32, casting="same_kind")
+
+
+def nothing(spec: InputSpec) -> Batch:
+    """One window of twelve absent leads: what is measured of it has the names of all columns."""
+    shape = (1, len(STANDARD), spec.samples)
+    absent = np.zeros(shape[:2], bool)
+    return Batch(
+        np.zeros(shape, np.float32), absent, np.full(shape[:2], np.nan, np.float32), np.zeros(1, int), spec.rate
+    )

@@ -16,18 +16,28 @@ _PREMATURE, _LATE = 0.85, 1.15  # of the median RR
 _P_ALIKE = 0.5  # correlation between beats before the QRS that shows a P wave
 
 
-def rr_columns(columns: Columns, beats: Beats) -> tuple[np.ndarray, np.ndarray]:
+def mean_rr(beats: Beats) -> tuple[np.ndarray, np.ndarray]:
+    """Mean RR in ms `[window]`, 1000 where it is not known, and whether it is known."""
+    rr = np.diff(beats.at, axis=1) * MS
+    known: np.ndarray = np.isfinite(rr).sum(1) >= 1
+    return np.where(known, _mean(rr), 1000), known
+
+
+def has_p_wave(beats: Beats) -> np.ndarray:
+    """bool `[window]`: before the QRS the beats are alike: there is a P wave that belongs to them."""
+    alike = beats.alike[:, 1]
+    found: np.ndarray = (np.isfinite(alike).sum(1) >= 2) & (_quantile(alike, 0.5) > _P_ALIKE)
+    return found
+
+
+def rr_columns(columns: Columns, beats: Beats) -> None:
     """RR intervals and their variability.
 
     Time-domain measures as the Task Force (1996) defines them, on 10 s; turning points after Dash et al. (2009).
-
-    Returns:
-        Mean RR in ms `[window]`, 1000 where it is not known, and whether it is known.
     """
     rr = np.diff(beats.at, axis=1) * MS
-    count = np.isfinite(rr).sum(1)
-    one, few = count >= 1, count >= 3
-    mean, middle = np.where(one, _mean(rr), 1000), np.where(one, _quantile(rr, 0.5), 1000)
+    mean, one = mean_rr(beats)
+    few, middle = np.isfinite(rr).sum(1) >= 3, np.where(one, _quantile(rr, 0.5), 1000)
     step = np.diff(rr, axis=1)
     spread, rmssd = _deviation(rr), np.sqrt(_mean(np.square(step)))
     columns.add(
@@ -67,15 +77,10 @@ def rr_columns(columns: Columns, beats: Beats) -> tuple[np.ndarray, np.ndarray]:
         ),
         rr_trend_share=_trend(rr) / mean,
     )
-    return mean, one
 
 
-def agreement_columns(columns: Columns, beats: Beats) -> np.ndarray:
-    """How alike the beats are: ectopy, P waves that come or stay away, noise.
-
-    Returns:
-        bool `[window]`: before the QRS the beats are alike: there is a P wave that belongs to them.
-    """
+def agreement_columns(columns: Columns, beats: Beats) -> None:
+    """How alike the beats are: ectopy, P waves that come or stay away, noise."""
     known = np.isfinite(beats.alike).sum(2) >= 2
     for wave, part in enumerate(("qrs", "p", "t")):
         values = beats.alike[:, wave]
@@ -94,8 +99,6 @@ def agreement_columns(columns: Columns, beats: Beats) -> np.ndarray:
     odd = _share(beats.alike[:, 0] < 0.8, height)
     columns.add(beats.count >= 3, qrs_energy_cv=_deviation(height) / mean, qrs_odd_share=odd)
     columns.per_lead("spread_log", np.log(beats.spread + 1e-3), beats.whole >= 2)
-    found: np.ndarray = known[:, 1] & (_quantile(beats.alike[:, 1], 0.5) > _P_ALIKE)
-    return found
 
 
 def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:

@@ -43,23 +43,23 @@ _FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it regis
 
 # Modules that register experts when imported; one line for each family.
 _FAMILIES: tuple[str, ...] = (
-    "rhythm", "beat", "rocket", "tiny", "openecg", "supervised",
+    "rhythm", "morphology", "beat", "rocket", "tiny", "openecg", "supervised",
     "ecgfounder", "clef", "ecgfm", "moment",
     "timesnet", "dlinear", "tempo", "merl", "melp", "ecg_jepa", "hubert_ecg", "stmem",
     "mantis", "chronos", "tirex", "xecg", "views",
 )  # fmt: skip
 
 SETS: dict[str, tuple[str, ...]] = {
-    "offline": ("rhythm", "beat", "rocket", "tiny"),
+    "offline": ("rhythm", "morphology", "beat", "rocket", "tiny"),
     # As EnECG has it: the logits of ECG-FM's 26 diagnoses, the forecasts of TEMPO, DLinear and TimesNet. Where EnECG's
     # own two files cannot be had, pretrain a dlinear and a timesnet and name their folders instead.
     "paper": ("moment-small", "tempo-forecast", "ecg-fm-26", "dlinear-enecg", "timesnet-enecg"),
     # Permissive licences only. Of eight models compared frozen on 28 tasks (arXiv 2509.25095), ECGFounder and ECG-JEPA
     # lead on diagnoses and rhythms (PTB-XL, all statements: 0.927 and 0.934 by attention, 0.931 and 0.928 by a linear
     # probe), while ECG-FM is among the weakest (0.884 and 0.841). MERL (0.909 and 0.883) has learned from reports what
-    # neither has, at a thirtieth of ECG-JEPA's cost. What the ECG measures itself, rhythm and beat know best. ECG-CPC,
-    # the best on age and sex, has no licence; ST-MEM and HuBERT-ECG restrict use.
-    "recommended": ("rhythm", "beat", "ecgfounder", "ecg-jepa", "merl"),
+    # neither has, at a thirtieth of ECG-JEPA's cost. What the ECG measures itself, rhythm, morphology and beat know
+    # best. ECG-CPC, the best on age and sex, has no licence; ST-MEM and HuBERT-ECG restrict use.
+    "recommended": ("rhythm", "morphology", "beat", "ecgfounder", "ecg-jepa", "merl"),
 }
 
 

@@ -1,93 +1,49 @@
-"""The expert `rhythm`: what a reader of ECGs measures, by signal processing."""
+"""The expert `rhythm`: when the beats come and how alike they are, by signal processing."""
 
 from __future__ import annotations
 
 from typing import Final
 
 import numpy as np
+from typing_extensions import override
 
-from enecg.experts._amplitude import amplitude_columns
 from enecg.experts._beats import BEAT_INPUT, Beats, find_beats, steady
-from enecg.experts._columns import Columns
-from enecg.experts._limb import limb_scale
-from enecg.experts._morphology import (
-    cut,
-    interval_columns,
-    moment_columns,
-    outline_columns,
-    p_columns,
-    qrs_columns,
-    st_t_columns,
-)
+from enecg.experts._columns import Columns, nothing
 from enecg.experts._rhythm_features import agreement_columns, rr_columns, shape_columns, spectrum_columns
-from enecg.experts._vectors import chest_columns, complexity_columns, frontal_columns
-from enecg.experts._waves import delineate
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
 from enecg.experts.registry import Entry, register
-from enecg.leads import STANDARD
 
-MEASUREMENTS: Final = {
-    "rr_interval": "rr_mean_ms",
-    "heart_rate": "heart_rate_bpm",
-    "pr_interval": "pr_ms",
-    "qrs_duration": "qrs_ms",
-    "qt_interval": "qt_ms",
-    "qtc_interval": "qtc_bazett_ms",
-    "p_axis": "p_axis_deg",
-    "qrs_axis": "qrs_axis_deg",
-    "t_axis": "t_axis_deg",
-}
+MEASUREMENTS: Final = {"rr_interval": "rr_mean_ms", "heart_rate": "heart_rate_bpm"}
 
 CARD: Final = Card(
     name="rhythm",
-    title="Signal processing: rhythm, intervals, axes, wave shapes, spectrum and, where known, millivolts",
+    title="Signal processing: RR intervals, how alike the beats are, atrial activity, spectrum",
     source=(
-        "Analytic. QRS energy: Pan and Tompkins 1985; limb leads: Einthoven 1913, Goldberger 1942; end of T: "
-        "Lepeschkin and Surawicz 1952; QTc: Bazett 1920, Fridericia 1920, Sagie et al. 1992; variability: Task Force "
-        "1996; voltage criteria: Sokolow and Lyon 1949, Casale et al. 1985"
+        "Analytic. QRS energy: Pan and Tompkins 1985; variability: Task Force 1996; turning points: Dash et al. 2009"
     ),
     licence="Apache-2.0",
-    dim=1137,
+    dim=174,
     input=BEAT_INPUT,
-    cost_ms=1.8,
-    notes=(
-        "Nothing is learned. Numbers in millivolts are missing for normalised recordings, and for files whose stated "
-        "millivolts contradict the algebra of the limb leads."
-    ),
+    cost_ms=0.9,
+    notes="Nothing is learned, and no amplitude counts. Shares R peaks with morphology and beat.",
 )
 
 
 class Rhythm(Expert):
-    """Measurements of the rhythm and of the typical beat; see `columns`.
-
-    The mean RR interval, the heart rate, PR, QRS, QT, QTc and the frontal axes are native outputs.
-    """
+    """Measurements of the rhythm; see `columns`. The mean RR interval and the heart rate are native outputs."""
 
     card = CARD
     tabular = True
 
     def __init__(self) -> None:
-        shape = (1, len(STANDARD), BEAT_INPUT.samples)
-        nothing = Batch(np.zeros(shape, np.float32), np.zeros(shape[:2], bool), np.full(shape[:2], np.nan, np.float32),
-                        np.zeros(1, int), BEAT_INPUT.rate)  # fmt: skip
-        self.columns = tuple(measure(nothing).names)
+        self.columns = tuple(measure(nothing(BEAT_INPUT)).names)
         self.measurements = {name: self.columns.index(column) for name, column in MEASUREMENTS.items()}
-        self._angles = [
-            tuple(self.columns.index(f"{name}_axis_{part}") for part in ("sin", "cos", "deg"))
-            for name in (column.removesuffix("_axis_deg") for column in self.columns if column.endswith("_axis_deg"))
-        ]
 
+    @override
     def encode(self, batch: Batch) -> np.ndarray:
-        """float32 `[window, dim]`; NaN for what a window does not show: an absent lead, no beats, no millivolts."""
+        """float32 `[window, dim]`; NaN for what a window does not show: an absent lead, no beats."""
         return measure(batch).matrix()
-
-    def pool(self, windows: np.ndarray) -> np.ndarray:
-        """Mean over the windows; angles from the mean sine and cosine."""
-        pooled = super().pool(windows).copy()
-        for sine, cosine, degrees in self._angles:
-            pooled[degrees] = np.degrees(np.arctan2(pooled[sine], pooled[cosine]))
-        return pooled
 
 
 def measure(batch: Batch) -> Columns:
@@ -95,24 +51,10 @@ def measure(batch: Batch) -> Columns:
     batch = batch.once("steady", steady)
     beats: Beats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
-    rr_ms, rr_known = rr_columns(columns, beats)
-    p_found = agreement_columns(columns, beats)
+    rr_columns(columns, beats)
+    agreement_columns(columns, beats)
     spectrum_columns(columns, batch, beats)
     shape_columns(columns, batch, beats)
-
-    limb = limb_scale(batch)
-    parts = cut(delineate(beats, limb, batch.present), limb)
-    known = beats.whole > 0
-    interval_columns(columns, parts, rr_ms, rr_known, known, p_found)
-    moment_columns(columns, parts, known)
-    qrs_columns(columns, parts, known)
-    st_t_columns(columns, parts, known)
-    p_columns(columns, parts, known)
-    outline_columns(columns, parts, known)
-    frontal_columns(columns, parts, limb, known, p_found)
-    chest_columns(columns, parts, known)
-    complexity_columns(columns, parts, known)
-    amplitude_columns(columns, parts, limb, batch, known)
     return columns
 
 
