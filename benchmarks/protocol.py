@@ -33,8 +33,8 @@ from enecg.tasks import parse_tasks
 
 FOLDS, EPOCHS, BATCH, HIDDEN = 3, 5, 16, 256
 VIEW = "lead-ii"
-RECORDINGS = 72
-MEASURED = ("age", "arrhythmia")  # runs of the reference's way; the other tasks' differ in the last layer's width only
+RECORDINGS = 240
+MEASURED = ("age",)  # a run of the reference's way; the other tasks' differ in the last layer's width only
 
 
 def measure(quick: bool, folder: Path) -> Measured:
@@ -58,7 +58,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         "recordings": len(cohort),
         "reference": theirs,
         "ours": {"one_task": ours[1], "five_tasks": ours[5]},
-        "note": f"the reference's way for five tasks is five times the median of {len(theirs)} measured runs",
+        "note": "the reference's way for five tasks is five times that for one: all five do the same passes",
     }
     return {"one_task": each / ours[1]["seconds"], "five_tasks": 5 * each / ours[5]["seconds"]}, figures
 

@@ -25,9 +25,17 @@ class Fitted:
 def fitted(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Fitted:
     """A bundle of the default recipe from one fold of PTB-XL: 169 recordings."""
     home = tmp_path_factory.mktemp("real")
-    words = ["--experts", "rhythm,morphology,beat,rocket", "--store", home / "store", "--out", home / "bundle", "--quiet"]
+    words = ["--store", home / "store", "--out", home / "bundle", "--quiet"]
     told = done(
-        "fit", shared_data / "manifest.csv", "--tasks", TASKS, "--where", f"{PTBXL} and strat_fold == 1", *words
+        "fit",
+        shared_data / "manifest.csv",
+        "--experts",
+        "rhythm,morphology,beat,rocket",
+        "--tasks",
+        TASKS,
+        "--where",
+        f"{PTBXL} and strat_fold == 1",
+        *words,
     )
     assert "169 recordings of 163 subjects, 0 skipped" in told.out
     assert "note: expert rocket has seen PTB-XL" in told.err

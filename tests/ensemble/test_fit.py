@@ -11,7 +11,7 @@ import pytest
 from synthetic import INFOS, SMALL, make
 
 from enecg.ensemble import bundle
-from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, learnable
+from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, fit_heads, learnable, weigh
 from enecg.ensemble.model import Ensemble
 from enecg.errors import InputError
 from enecg.metrics import evaluate
@@ -148,3 +148,28 @@ def test_a_rare_label_is_masked_not_the_recording() -> None:
     findings = targets[4]
     rare = Target(findings.task, np.where(np.arange(150)[:, None] < 145, findings.y, np.nan))
     assert (learnable(rare, 5).known == rare.known).all()
+
+
+def test_measurements_of_several_experts_get_heads_side_by_side() -> None:
+    embeddings, targets, subjects = make(200)
+    infos = [INFOS[0], replace(INFOS[1], tabular=True), INFOS[2]]
+    heads = fit_heads(embeddings, targets, subjects, infos, replace(SMALL, common=0), 0, lambda _: None)
+    names = {head.name: head.experts for head in heads[0]}
+    for kind in ("trees", "ffn"):
+        assert names[f"measures+shapes/{kind}"] == ("measures", "shapes")
+        assert {f"measures/{kind}", f"shapes/{kind}"} <= names.keys()
+    solved = fit_heads(embeddings, targets, subjects, infos, replace(SMALL, closed_form=True), 0, lambda _: None)[0]
+    assert not any(head.name.endswith(("/trees", "/ffn")) for head in solved)
+
+
+def test_an_expert_that_is_not_worth_its_cost_is_not_run() -> None:
+    embeddings, targets, subjects = make(300)
+    recipe = replace(SMALL, common=0, closed_form=True)
+    heads = fit_heads(embeddings, targets, subjects, INFOS, recipe, 0, lambda _: None)
+    free = weigh(heads, embeddings, targets, subjects, INFOS, recipe)
+    charged = weigh(heads, embeddings, targets, subjects, INFOS, recipe.charging(2.0))
+    assert "shapes" in free.needed
+    assert "noise" not in charged.needed
+    assert set(charged.needed) < {info.name for info in INFOS}
+    with pytest.raises(InputError, match=r"--charge -1: .*0 or more"):
+        recipe.charging(-1)
