@@ -157,9 +157,19 @@ def test_measurements_of_several_experts_get_heads_side_by_side() -> None:
     names = {head.name: head.experts for head in heads[0]}
     for kind in ("trees", "ffn"):
         assert names[f"measures+shapes/{kind}"] == ("measures", "shapes")
-        assert {f"measures/{kind}", f"shapes/{kind}"} <= names.keys()
+    assert {"measures/trees", "shapes/trees", "shapes/kernel"} <= names.keys()
+    assert not {"measures/ffn", "shapes/ffn"} & names.keys()  # one on both is enough
     solved = fit_heads(embeddings, targets, subjects, infos, replace(SMALL, closed_form=True), 0, lambda _: None)[0]
     assert not any(head.name.endswith(("/trees", "/ffn")) for head in solved)
+
+
+def test_the_head_on_the_best_experts_takes_measurements_as_one() -> None:
+    embeddings, targets, subjects = make(200)
+    infos = [INFOS[0], replace(INFOS[1], tabular=True), INFOS[2]]
+    recipe = replace(SMALL, common=1 + 1, closed_form=True)
+    for experts, name in ((infos, "measures+shapes+noise/kernels"), (INFOS, "measures+shapes/kernels")):
+        heads = fit_heads(embeddings, targets, subjects, experts, recipe, 0, lambda _: None)[0]
+        assert [head.name for head in heads if head.name.endswith("/kernels")] == [name]
 
 
 def test_an_expert_that_is_not_worth_its_cost_is_not_run() -> None:

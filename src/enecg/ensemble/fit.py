@@ -170,19 +170,19 @@ def fit_heads(
     """All heads of all experts, and those of the baselines, with their out-of-fold scores.
 
     Experts whose numbers are measurements get heads on all of these side by side besides their own: trees find what a
-    rhythm means together with a wave. So do the experts that are best alone.
+    rhythm means together with a wave. So do they with the other experts that are best alone.
     """
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
     members = [info for info in experts if not info.view]
     names = [info.name for info in members]
     tasks = [target.task for target in targets]
     measured = {quantity for info in members for quantity in info.measurements}
+    tables = tuple(info.name for info in members if info.tabular)
     plan = [
         _Plan(f"{info.name}/{head.kind}", (info.name,), head, [targets[i] for i in its_tasks])
         for info in members
-        for head, its_tasks in recipe.heads(info, tasks, measured)
+        for head, its_tasks in recipe.heads(info, tasks, measured, beside=info.tabular and len(tables) > 1)
     ]
-    tables = tuple(info.name for info in members if info.tabular)
     if len(tables) > 1:
         for head, its_tasks in recipe.measured(tasks):
             plan.append(_Plan(f"{'+'.join(tables)}/{head.kind}", tables, head, [targets[i] for i in its_tasks]))
@@ -204,12 +204,13 @@ def fit_heads(
     with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
         found = list(pool.map(fitted, plan))
         scores = {predictor.name: own for predictor, own in found}
+        units = [*([tables] if tables else []), *((info.name,) for info in members if info.name not in tables)]
         if recipe.common > 1 and len(members) > 1:
             learned = [target for target in targets if target.task.name not in measured]
-            best = _best_alone(members, learned or targets, scores, recipe.common)
-            chosen = tuple(info.name for info in best)
-            head = recipe.together(best)
-            found.append(fitted(_Plan(f"{'+'.join(chosen)}/{head.kind}", chosen, head, targets)))
+            best = {name for unit in _best_alone(units, learned or targets, scores, recipe.common) for name in unit}
+            chosen = [info for info in members if info.name in best]
+            head, together = recipe.together(chosen), tuple(info.name for info in chosen)
+            found.append(fitted(_Plan(f"{'+'.join(together)}/{head.kind}", together, head, targets)))
     return [predictor for predictor, _ in found], {predictor.name: own for predictor, own in found}
 
 
@@ -224,23 +225,18 @@ class _Plan:
 
 
 def _best_alone(
-    experts: Sequence[ExpertInfo], targets: Sequence[Target], scores: Scores, count: int
-) -> list[ExpertInfo]:
-    """The experts whose own heads have the best mean rank over the tasks out of fold, in the order given."""
-    ranks = np.zeros(len(experts))
+    units: Sequence[tuple[str, ...]], targets: Sequence[Target], scores: Scores, count: int
+) -> list[tuple[str, ...]]:
+    """The experts, those of measurements as one, whose own heads have the best mean rank over the tasks out of fold."""
+    ranks = np.zeros(len(units))
     for target in targets:
         name = target.task.name
         losses = []
-        for info in experts:
-            own = {
-                head: found[name]
-                for head, found in scores.items()
-                if [*experts_of(head)] == [info.name] and name in found
-            }
+        for unit in units:
+            own = {h: found[name] for h, found in scores.items() if {*experts_of(h)} <= {*unit} and name in found}
             losses.append(out_of_fold_loss(own, target))
         ranks += np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-    chosen = np.sort(np.argsort(ranks, kind="stable")[:count])
-    return [experts[i] for i in chosen]
+    return [units[i] for i in np.argsort(ranks, kind="stable")[:count]]
 
 
 def _fit_task(

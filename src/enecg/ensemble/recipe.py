@@ -89,7 +89,8 @@ class Recipe:
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
         gates: views that a recording-dependent gate is tried on: names of embeddings, or `outputs` for those of the
             heads; the best is kept where it helps. A name that is not at hand is passed over.
-        common: experts that one more head sees together, those that are best alone; 0 or 1 for no such head.
+        common: experts that one more head sees together, those that are best alone, where all experts of measurements
+            count as one; 0 or 1 for no such head.
         closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
         mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
         views: registered views that its gate or its control looks at.
@@ -104,14 +105,14 @@ class Recipe:
     rounds: int = 300
     lora_rank: int = 8
     gates: tuple[str, ...] = ("quality", "rhythm", "outputs")
-    common: int = 4
+    common: int = 3
     closed_form: bool = False
     mixture: Mixture | None = None
     views: tuple[str, ...] = ("quality", "random")
     charge: float = 0.0
 
     def heads(
-        self, expert: ExpertInfo, tasks: Sequence[Task], known: Collection[str] = ()
+        self, expert: ExpertInfo, tasks: Sequence[Task], known: Collection[str] = (), *, beside: bool = False
     ) -> list[tuple[Head, list[int]]]:
         """The heads of one expert, each with the positions of its tasks.
 
@@ -122,6 +123,8 @@ class Recipe:
             expert: whose.
             tasks: all there are.
             known: names of quantities that some expert measures, which no network has to learn.
+            beside: its measurements are seen beside those of another expert as well, and one feed-forward head on both
+                is enough: it takes the longest.
         """
         from enecg.ensemble.heads.direct import Direct
         from enecg.ensemble.heads.linear import Kernel, Ridge
@@ -135,7 +138,7 @@ class Recipe:
         if expert.examples != "signal":  # samples of a signal mean nothing one by one
             chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
         if expert.tabular:
-            chosen += self.measured(tasks)
+            chosen += [(head, its) for head, its in self.measured(tasks) if head.kind == "trees" or not beside]
         if expert.examples and not self.closed_form:
             chosen.append((HEADS[expert.examples], [i for i in everything if tasks[i].name not in known]))
         return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
