@@ -78,3 +78,12 @@ def test_honest_calibration_is_blind_to_a_subjects_own_labels() -> None:
     after = calibrated_honestly(changed, said, subjects, 5, seed=0)
     np.testing.assert_array_equal(before[:4], after[:4])
     assert (before[4:] != after[4:]).any()
+
+
+def test_a_temperature_that_noise_could_have_made_is_not_used() -> None:
+    rng = np.random.default_rng(3)
+    z = rng.normal(0, 2, (600, 1))
+    y = (rng.random((600, 1)) < 1 / (1 + np.exp(-z))).astype(float)
+    target = Target(Task("t", "binary", "t", classes=("a", "b")), y)
+    assert Calibrator.fit(target, 1 / (1 + np.exp(-z))).temperature == 1
+    assert Calibrator.fit(target, 1 / (1 + np.exp(-2 * z))).temperature == pytest.approx(2, rel=0.3)
