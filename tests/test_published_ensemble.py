@@ -50,6 +50,8 @@ def test_fits_and_predicts_through_the_same_commands(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    # What is there is checked and recorded, with the licence; nothing is fetched.
+    enecg("experts", "fetch", "timesnet-enecg", "--to", tmp_path / "carried", "--accept-licence", "none stated")
     bundle = tmp_path / "bundle"
     enecg("fit", manifest, "--tasks", "age,sex", "--experts", ",".join(EXPERTS), "--out", bundle)
     first = next((tmp_path / "cohort").rglob("*.hea"))

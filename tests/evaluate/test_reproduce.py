@@ -124,7 +124,7 @@ def test_costs_are_counted(made: Made) -> None:
     assert cost["reference"]["frozen_passes"] == 11 * 3 * n
     assert cost["reference"]["seconds_frozen"] == pytest.approx(33 * cost["recipes"]["paper"]["seconds_frozen"])
     assert cost["reference"]["peak_bytes"] == n * 5000 * 12 * 8
-    dim = 8 * (1137 + 256 + 256 + 256)  # an adapter on a head for 1,137 measurements
+    dim = 8 * (174 + 256 + 256 + 256)  # an adapter on a head for 174 measurements
     gate = 8 * (5000 + 256 + 256 + 1)
     assert cost["recipes"]["paper"]["trained"] == 3 * (dim + gate)
 
