@@ -48,12 +48,13 @@ FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 _ABOUT: Final = """\
 `recommended` holds permissive licences only. Of eight ECG models that were compared frozen on 28 tasks
 (arXiv 2509.25095), ECGFounder and ECG-JEPA lead on diagnoses and rhythms; MERL has learned from reports and costs
-little; what an ECG measures itself, `rhythm` and `beat` know best. `paper` is what EnECG describes.
+little; what an ECG measures itself, `rhythm`, `morphology` and `beat` know best. `paper` is what EnECG describes.
 
 ## How they are checked
 
-`enecg experts verify NAME` looks at the file's hash, loads it strictly, and checks that an embedding is the same again,
-alone or among others, and with the network set to training. With `--generated` it writes weights in the layout of the
+`enecg experts verify NAME` looks at the file's hash, loads it strictly, and holds the expert to the contract of all
+(`src/enecg/experts/contract.py`): the same numbers again, alone or among others and with the network set to training;
+absent leads; short, long and normalised recordings. With `--generated` it writes weights in the layout of the
 published file, at full size, reads them as it reads that, and compares the embedding with recorded numbers as well
 (`scripts/expert_goldens.py` records them).
 

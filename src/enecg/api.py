@@ -196,14 +196,15 @@ def fit(
         where: row filter.
         runtime: of the experts' networks.
         recipe: how heads and weights are made; `enecg.ensemble.recipe.RECIPES` has the names.
-        charge: what running all experts costs, as a share of the loss of a constant answer. One that takes off less
-            than its part of it gets no weight, and one without weight in any task is not run.
+        charge: what running all experts costs, as a share of the loss of a constant answer: the dearer an expert, the
+            more it must take off for its weight; one that comes out without weight in all tasks is not run.
         seed: of everything random.
         progress: show it.
         say: told what was skipped and what should be known.
 
     Raises:
-        InputError: the manifest, a label or a name is wrong, there are too few labels, or a negative charge.
+        InputError: the manifest, a label or a name is wrong, there are too few labels, or a charge is negative or given
+            to a recipe that trains its own gate.
     """
     chosen, wanted = find_recipe(recipe).charging(charge), parse_tasks(tasks)
     cohort = _cohort(manifest, where)

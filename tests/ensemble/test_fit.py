@@ -13,6 +13,7 @@ from synthetic import INFOS, SMALL, make
 from enecg.ensemble import bundle
 from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, fit_heads, learnable, weigh
 from enecg.ensemble.model import Ensemble
+from enecg.ensemble.recipe import find_recipe
 from enecg.errors import InputError
 from enecg.metrics import evaluate
 from enecg.tasks import Target
@@ -183,3 +184,6 @@ def test_an_expert_that_is_not_worth_its_cost_is_not_run() -> None:
     assert set(charged.needed) < {info.name for info in INFOS}
     with pytest.raises(InputError, match=r"--charge -1: .*0 or more"):
         recipe.charging(-1)
+    with pytest.raises(InputError, match="paper trains its own gate"):
+        find_recipe("paper").charging(0.1)
+    assert find_recipe("paper").charging(0.0) == find_recipe("paper")

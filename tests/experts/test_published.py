@@ -22,7 +22,7 @@ from enecg.experts.base import Weights
 from enecg.experts.contract import Seen
 from enecg.experts.published import Published, PublishedExpert, find, load
 from enecg.experts.runtime import Runtime
-from enecg.experts.verify import goldens, verify
+from enecg.experts.verify import goldens, verify, verify_all
 from enecg.experts.weights import sha256_of
 
 torch.set_num_threads(1)
@@ -61,6 +61,17 @@ def test_a_restricting_licence_must_be_accepted_for_files_put_there_by_hand_too(
         load(restricted)
     (folder / "fetched.json").write_text(json.dumps({**note, "licence": card.licence}))
     assert load(restricted).card.licence == card.licence
+
+
+def test_a_licence_that_nobody_accepted_does_not_keep_the_others_from_being_verified(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate.write(known("dlinear-enecg"), folder.parent / "dlinear-enecg")
+    monkeypatch.setattr(registry, "names", lambda: ["dlinear-enecg", "rhythm"])
+    refused, other = verify_all()
+    assert not refused.passed
+    assert "--accept-licence 'none stated'" in refused.checks[0].said
+    assert other.passed
 
 
 def test_comes_from_a_folder_and_once_more_from_its_converted_copy(small: Published, folder: Path) -> None:

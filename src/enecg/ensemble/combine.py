@@ -203,8 +203,8 @@ class Combiner:
             scores: one `[recording, output]` for each.
             target: labels of the same recordings.
             rule: "free" is ordinary stacking: weights of any sign.
-            charges: what a weight of one costs each member, as a share of the loss of a constant answer: a member
-                that does not take off as much gets no weight.
+            charges: what a weight of one costs each member, as a share of the loss of a constant answer; added to the
+                loss (and to the pull, of classes).
         """
         kind = target.task.kind
         rows = target.known & np.any([np.isfinite(score).all(1) for score in scores], axis=0)

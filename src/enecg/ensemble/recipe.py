@@ -94,8 +94,9 @@ class Recipe:
         closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
         mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
         views: registered views that its gate or its control looks at.
-        charge: what running all experts costs, as a share of a constant answer's loss: one that takes off less than
-            its part of this gets no weight in a task, and one without weight in any is not run.
+        charge: what running all experts costs, as a share of a constant answer's loss. Weights are worth less by each
+            one's part of it; one that comes out without weight in all tasks is not run. The pull towards equal weights
+            stands against it, and outweighs a small charge in a small cohort.
     """
 
     name: str = "default"
@@ -158,7 +159,15 @@ class Recipe:
         return [*trees, (FFN(lora_rank=self.lora_rank), list(range(len(tasks))))]
 
     def charging(self, charge: float) -> Recipe:
-        """The same, with experts that must be worth their cost; `InputError` when the charge is negative."""
+        """The same, with experts that must be worth their cost.
+
+        Raises:
+            InputError: a negative charge, or a recipe whose weights are those of a gate that is trained with the heads.
+        """
+        if charge and self.mixture:
+            raise InputError(
+                f"--charge: the recipe {self.name} trains its own gate; use it with --recipe default or light"
+            )
         if not 0 <= charge < float("inf"):
             raise InputError(
                 f"--charge {charge:g}: what all experts cost is 0 or more, as a share of the loss; try 0.01"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -47,10 +47,8 @@ class Columns:
         return np.concatenate(self._blocks, axis=1, dtype=np.float32, casting="same_kind")
 
 
-def nothing(spec: InputSpec) -> Batch:
-    """One window of twelve absent leads: what is measured of it has the names of all columns."""
+def named(measure: Callable[[Batch], Columns], spec: InputSpec) -> tuple[str, ...]:
+    """The names of all columns: those that `measure` gives for one window of twelve absent leads."""
     shape = (1, len(STANDARD), spec.samples)
-    absent = np.zeros(shape[:2], bool)
-    return Batch(
-        np.zeros(shape, np.float32), absent, np.full(shape[:2], np.nan, np.float32), np.zeros(1, int), spec.rate
-    )
+    absent, scale = np.zeros(shape[:2], bool), np.full(shape[:2], np.nan, np.float32)
+    return tuple(measure(Batch(np.zeros(shape, np.float32), absent, scale, np.zeros(1, int), spec.rate)).names)

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from enecg.experts._amplitude import amplitude_columns
 from enecg.experts._beats import BEAT_INPUT, Beats, find_beats, steady
-from enecg.experts._columns import Columns, nothing
+from enecg.experts._columns import Columns, named
 from enecg.experts._limb import limb_scale
 from enecg.experts._morphology import (
     cut,
@@ -62,7 +62,7 @@ class Morphology(Expert):
     tabular = True
 
     def __init__(self) -> None:
-        self.columns = tuple(measure(nothing(BEAT_INPUT)).names)
+        self.columns = named(measure, BEAT_INPUT)
         self.measurements = {name: self.columns.index(column) for name, column in MEASUREMENTS.items()}
         self._angles = [
             tuple(self.columns.index(f"{name}_axis_{part}") for part in ("sin", "cos", "deg"))

@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from enecg.experts._beats import BEAT_INPUT, Beats, find_beats, steady
-from enecg.experts._columns import Columns, nothing
+from enecg.experts._columns import Columns, named
 from enecg.experts._rhythm_features import agreement_columns, rr_columns, shape_columns, spectrum_columns
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
@@ -37,7 +37,7 @@ class Rhythm(Expert):
     tabular = True
 
     def __init__(self) -> None:
-        self.columns = tuple(measure(nothing(BEAT_INPUT)).names)
+        self.columns = named(measure, BEAT_INPUT)
         self.measurements = {name: self.columns.index(column) for name, column in MEASUREMENTS.items()}
 
     @override
