@@ -95,7 +95,7 @@ async def _served(told: argparse.Namespace) -> Tally:
         await _ready(url)
         tally = Tally()
         until = time.perf_counter() + told.seconds
-        bodies = [(path.name, path.read_bytes()) for path in told.files]
+        bodies = [_body(path) for path in told.files]
         clients = [_client(url, bodies, number, until, tally) for number in range(told.clients)]
         await asyncio.gather(_memory(process.pid, until, tally), *clients)
         return tally
@@ -111,14 +111,22 @@ async def _ready(url: str) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _client(url: str, bodies: list[tuple[str, bytes]], number: int, until: float, tally: Tally) -> None:
+def _body(path: Path) -> tuple[dict[str, str], bytes]:
+    """Headers and body of its upload, made once: clients share the machine with the service."""
+    made = httpx2.Request("POST", "http://localhost", files={"files": (path.name, path.read_bytes())})
+    return {"content-type": made.headers["content-type"]}, made.read()
+
+
+async def _client(
+    url: str, bodies: list[tuple[dict[str, str], bytes]], number: int, until: float, tally: Tally
+) -> None:
     async with httpx2.AsyncClient(base_url=url, timeout=60) as client:
         while time.perf_counter() < until:
-            name, content = bodies[number % len(bodies)]
+            headers, content = bodies[number % len(bodies)]
             number += 1
             begun = time.perf_counter()
             try:
-                answer = await client.post("/v1/predict", files={"files": (name, content)})
+                answer = await client.post("/v1/predict", headers=headers, content=content)
             except httpx2.TransportError as error:
                 tally.statuses[type(error).__name__] += 1
                 continue

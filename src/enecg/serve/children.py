@@ -252,14 +252,25 @@ def place_of(error: BaseException) -> str:
     return " ".join([type(error).__name__, *(f"{Path(f.filename).name}:{f.lineno}" for f in frames)])
 
 
-def answering(hello: object, answer: Callable[[Any, list[memoryview]], tuple[object, list[bytes]]]) -> None:
-    """The main function of a child: hello, then an answer to each message from standard input."""
+def answering(
+    hello: object,
+    answer: Callable[[Any, list[memoryview]], tuple[object, list[bytes]]],
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """The main function of a child: hello, then an answer to each message from standard input.
+
+    Args:
+        hello: its first message.
+        answer: to a message.
+        between: called whenever nobody waits for an answer.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between
     questions = sys.stdin.buffer
     try:
         answers.write(pack(hello))
         answers.flush()
+        between()
         while head := questions.read(LENGTH.size):
             (size,) = LENGTH.unpack(head)
             try:
@@ -268,5 +279,6 @@ def answering(hello: object, answer: Callable[[Any, list[memoryview]], tuple[obj
                 told = pack({"bug": place_of(error)})
             answers.write(told)
             answers.flush()
+            between()
     except (BrokenPipeError, KeyboardInterrupt):
         return

@@ -27,6 +27,7 @@ PUBLIC: Final = ("/", "/v1/health", "/v1/ready", "/v1/service", "/openapi.json")
 ANSWERED: Final = ("POST", "/v1/predict")  # a request that holds a worker until it is answered
 JOBS: Final = (("POST", "/v1/jobs"), ("POST", "/v1/explain"))
 WATCHED: Final = ("health", "ready", "metrics")  # asked every few seconds by monitors, and not logged
+PROMPT_SECONDS: Final = 1.0  # for which a worker is kept for a body that arrives
 SMALL: Final = 65536  # bytes of a body where none is asked for
 SECURITY: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
@@ -49,17 +50,33 @@ class Admission:
     def __init__(self, slots: int, uploads: int, metrics: Metrics) -> None:
         self._slots, self._uploads, self._metrics = slots, uploads, metrics
         self._free = asyncio.Semaphore(slots)
-        self._working = self._waiting = self.arriving = 0
+        self._working = self._waiting = self._expected = self.arriving = 0
 
     def reason_to_refuse(self, holds_worker: bool) -> str | None:
         """Why a request is to be turned away before its body is read; None when it is welcome."""
         if self.arriving >= self._uploads:
             return "uploads"
-        return "workers" if holds_worker and self._working >= self._slots else None
+        return "workers" if holds_worker and self._working + self._expected >= self._slots else None
+
+    def expect(self) -> Callable[[], None]:
+        """Keep a worker for a request that was let in; what is returned ends it, and so does a slow body."""
+        self._expected += 1
+        clock = asyncio.get_running_loop().call_later(PROMPT_SECONDS, lambda: come())
+
+        def come() -> None:
+            if not clock.cancelled():
+                clock.cancel()
+                self._expected -= 1
+
+        return come
 
     @asynccontextmanager
-    async def slot(self) -> AsyncGenerator[None]:
-        """Hold a worker; a few that were let in together wait for each other, more are turned away."""
+    async def slot(self, come: Callable[[], None]) -> AsyncGenerator[None]:
+        """Hold a worker. Whose body was slow may find none; a few of them wait for each other, more are turned away.
+
+        Args:
+            come: from `expect`.
+        """
         if self._free.locked() and self._waiting >= self._slots:
             self._metrics.rejected.labels("workers").inc()
             raise Problem("busy")
@@ -68,6 +85,7 @@ class Admission:
             await self._free.acquire()
         finally:
             self._waiting -= 1
+        come()
         self._working += 1
         self._metrics.in_flight.inc()
         try:
@@ -122,9 +140,11 @@ class Gate:
             raise Problem("busy")
         self._admission.arriving += 1
         body.when_complete = self._arrived
+        come = scope["state"]["come"] = self._admission.expect() if holds else lambda: None
         try:
             await self._app(scope, body.receive, reply.send)
         finally:
+            come()
             body.finish()
 
     def _arrived(self) -> None:

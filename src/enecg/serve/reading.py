@@ -1,4 +1,4 @@
-"""The process that reads uploads: it forks one of its own for each file, which has little memory and little time.
+"""The process that reads uploads: for each file it forks one of its own, which has little memory and little time.
 
 A hostile file can at most end the fork that reads it. Nothing of one file is left for the next.
 """
@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -22,7 +23,7 @@ from enecg.errors import EnecgError, ReadError
 from enecg.readers import FAMILIES, family_of, read
 from enecg.recording import Recording
 from enecg.serve.children import answering, place_of
-from enecg.serve.wire import LENGTH, pack, recording_out, unpack
+from enecg.serve.wire import LARGEST, LENGTH, pack, recording_out, unpack
 
 MIB: Final = 2**20
 OPEN_FILES: Final = 32
@@ -38,54 +39,100 @@ def main() -> None:
     for name in _PACKAGES:
         with suppress(ImportError):  # of an extra that is not installed: its reader says so
             import_module(name)
-    answering({"pid": os.getpid()}, lambda request, _: _in_fork(request, limits))
+    forks = _Forks(limits)
+    answering({"pid": os.getpid()}, lambda request, _: forks.read(request), forks.prepare)
 
 
-def _in_fork(request: dict[str, Any], limits: dict[str, Any]) -> tuple[object, list[bytes]]:
-    """Read in a fork. What it answers is checked by the service; what ends it is told as a reason."""
-    begun = time.monotonic()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.close(reader)
-        _read_and_exit(request, limits, writer)
-    os.close(writer)
-    answer, in_time = _all_of(reader, begun + 2 * limits["read_seconds"])
-    os.close(reader)
-    if not in_time:
-        os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
-    if in_time and status == 0:
-        with suppress(ValueError, struct.error):
-            header, blobs = unpack(answer[LENGTH.size :])
-            return header, [bytes(blob) for blob in blobs]
-    late = not in_time or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL))
-    told = f"took longer than {limits['read_seconds']:g} s to read" if late else "needs too much memory, or is damaged"
-    return {"reason": f"{request['shown']}: {told}"}, []
+@dataclass(frozen=True)
+class _Fork:
+    """A process that waits for the one file that it will read."""
+
+    pid: int
+    questions: int  # file descriptors
+    answers: int
 
 
-def _all_of(reader: int, until: float) -> tuple[bytes, bool]:
-    """Everything that comes through a pipe, and whether it came to its end in time."""
-    parts: list[bytes] = []
+class _Forks:
+    """One process for each file, forked before the file is there: no request waits for a fork, or for its end."""
+
+    def __init__(self, limits: dict[str, Any]) -> None:
+        self._limits = limits
+        self._next: _Fork | None = None
+        self._gone: list[int] = []
+
+    def prepare(self) -> None:
+        """Have one process ready, and let those that have answered go."""
+        while self._gone:
+            os.kill(self._gone[-1], signal.SIGKILL)  # it should have ended by itself
+            os.waitpid(self._gone.pop(), 0)
+        if self._next is None:
+            self._next = self._forked()
+
+    def _forked(self) -> _Fork:
+        question, questions = os.pipe()
+        answers, answer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(questions)
+            os.close(answers)
+            _read_and_exit(question, answer, self._limits)
+        os.close(question)
+        os.close(answer)
+        return _Fork(pid, questions, answers)
+
+    def read(self, request: dict[str, Any]) -> tuple[object, list[bytes]]:
+        """Read in the fork. What it answers is checked by the service; what ends it is told as a reason."""
+        fork, self._next = self._next or self._forked(), None
+        begun = time.monotonic()
+        with suppress(BrokenPipeError):  # something has ended it while it waited
+            os.write(fork.questions, pack(request))
+        os.close(fork.questions)
+        answer, in_time = _message(fork.answers, begun + 2 * self._limits["read_seconds"])
+        os.close(fork.answers)
+        if answer is not None:
+            self._gone.append(fork.pid)
+            with suppress(ValueError, struct.error):
+                header, blobs = unpack(answer)
+                return header, [bytes(blob) for blob in blobs]
+        else:
+            if not in_time:
+                os.kill(fork.pid, signal.SIGKILL)
+            _, status = os.waitpid(fork.pid, 0)
+            killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
+            in_time = in_time and not killed
+        seconds = f"{self._limits['read_seconds']:g} s"
+        told = "needs too much memory, or is damaged" if in_time else f"took longer than {seconds} to read"
+        return {"reason": f"{request['shown']}: {told}"}, []
+
+
+def _message(pipe: int, until: float) -> tuple[bytes | None, bool]:
+    """A whole message, without its length, or None when it did not come to its end; and whether that was in time."""
+    got = bytearray()
     while (left := until - time.monotonic()) > 0:
-        if select.select([reader], [], [], left)[0]:
-            part = os.read(reader, MIB)
+        if select.select([pipe], [], [], min(left, 60.0))[0]:
+            part = os.read(pipe, MIB)
+            got += part
+            whole = LENGTH.size + LENGTH.unpack_from(got)[0] if len(got) >= LENGTH.size else None
+            if whole is not None and (len(got) >= whole or whole > LARGEST):
+                return (bytes(got[LENGTH.size :]), True) if len(got) == whole else (None, True)
             if not part:
-                return b"".join(parts), True
-            parts.append(part)
-    return b"".join(parts), False
+                return None, True
+    return None, False
 
 
-def _read_and_exit(request: dict[str, Any], limits: dict[str, Any], writer: int) -> NoReturn:
+def _read_and_exit(question: int, answer: int, limits: dict[str, Any]) -> NoReturn:
     """The fork: no way leads from here back into the process that it came from."""
     code = 1
     try:
-        _confine(limits)
-        message = pack(*_read(request, limits))
-        sent = 0
-        while sent < len(message):
-            sent += os.write(writer, message[sent : sent + MIB])
-        code = 0
+        asked, _ = _message(question, float("inf"))
+        if asked is not None:  # else there will be no file
+            request, _ = unpack(asked)
+            _confine(limits)
+            message = pack(*_read(request, limits))
+            sent = 0
+            while sent < len(message):
+                sent += os.write(answer, message[sent : sent + MIB])
+            code = 0
     finally:
         os._exit(code)
 

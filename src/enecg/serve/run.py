@@ -54,7 +54,11 @@ def _bound(settings: Settings) -> socket.socket:
     """A socket that listens at the address, and takes connections once the server runs."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         place = f"{settings.host}:{settings.port}"
         raise InputError(f"{place}: {error.strerror or error}; choose another --host or --port") from None
+    # Connections inherit it. asyncio does not set it for sockets that it did not make, and an answer's body, sent after
+    # its headers, would wait for the client's delayed acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

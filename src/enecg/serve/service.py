@@ -92,7 +92,7 @@ class Service:
             Problem: the body is wrong, nothing in it could be read, or the processes were lost.
         """
         sent = await self._receive(request, folder, self.settings.max_files)
-        async with self.admission.slot():
+        async with self.admission.slot(request.state.come):
             found = [sent] if isinstance(sent, Read) else await self.engine.read_all(sent)
             reads = [each for each in found if isinstance(each, Read)]
             skipped = [each for each in found if isinstance(each, Refused)]
