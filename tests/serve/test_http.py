@@ -230,6 +230,15 @@ def test_other_sites_do_not_reach_an_open_service(server: Server, headers: dict[
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
+def _log_with(server: Server, route: str) -> str:
+    """The log once its last line is of a request to `route`: a line is written when its answer is on its way."""
+    until = time.monotonic() + 10
+    while not (log := server.log.read_text()).splitlines()[-1:] or f'"route": "{route}"' not in log.splitlines()[-1]:
+        assert time.monotonic() < until, log[-500:]
+        time.sleep(0.01)
+    return log
+
+
 def test_log_and_metrics_hold_nothing_of_the_subject(server: Server, shared_data: Path) -> None:
     secret = "Mustermann-1960"
     content = (shared_data / "formats" / "ge_muse_909.xml").read_bytes().replace(b"00000000", secret.encode())
@@ -237,7 +246,7 @@ def test_log_and_metrics_hold_nothing_of_the_subject(server: Server, shared_data
     server.predict((f"{secret}.csv", secret.encode()))
     server.client.get(f"/v1/{secret}", params={"q": secret})
     server.client.get(f"/v1/jobs/{secret}")
-    log, metrics = server.log.read_text(), server.client.get("/metrics").text
+    log, metrics = _log_with(server, "job"), server.client.get("/metrics").text
     assert secret not in log + metrics
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     told = [line for line in lines if line["event"] == "request"]
