@@ -108,6 +108,7 @@ def test_xml_without_end_in_depth_is_refused(tmp_path: Path) -> None:
         (PHILIPS, rb"<documentversion>1.03<", b"<documentversion>9.99<", "9.99 are unsupported"),
         (PHILIPS, rb'durationperchannel="11000"', b'durationperchannel="12000"', "5500 samples, 6000 expected"),
         (PHILIPS, rb"(<parsedwaveforms[^>]*>\s*)\w{8}", rb"\1AAAAAAAA", "damaged file"),
+        (PHILIPS, rb"UTF-(?:8|16)", b"UTF-9", "unknown encoding: UTF-9"),
         (EDF, rb"(EDF\+C {39})15 ", rb"\g<1>16 ", "truncated"),
         (EDF, rb"\A0       ", b"\xffBIOSEMI", "BDF"),
         (EDF, rb"mV      ", b"        ", "lead I: no unit is stated"),

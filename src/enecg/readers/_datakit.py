@@ -11,16 +11,21 @@ from typing import Any, Final
 import numpy as np
 
 from enecg.errors import ReadError, require
-from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
+from enecg.readers.common import (
+    DAMAGE,
+    age_in_years,
+    choose_leads,
+    common_amplitude,
+    first_line,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
 DEEPEST: Final = 64  # elements within each other; the files of the two makers have about ten
 
 # What ecgdatakit warns of and reads on; for a measurement that is damage.
 _DAMAGE_WARNED: Final = re.compile(r"truncated|CRC32 mismatch in lead \S+ \(rhythm\)|gaps between data records")
-# What its parsers raise on files that break their format, besides its own errors.
-_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, MemoryError,
-                  RecursionError)  # fmt: skip
 
 
 def read_with(parser: str, path: Path, rate: float | None, unit: str | None) -> Recording:
@@ -43,7 +48,7 @@ def read_with(parser: str, path: Path, rate: float | None, unit: str | None) -> 
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = make().parse(path)
-    except (package.ECGDataKitError, *_DAMAGE) as error:
+    except (package.ECGDataKitError, *DAMAGE) as error:
         raise ReadError(f"{where}: damaged file: {first_line(error)}".replace(f" in {where}", "")) from error
     for warning in caught:
         told = str(warning.message)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,15 @@ import numpy as np
 
 from enecg.errors import InputError, ReadError, require
 from enecg.leads import STANDARD, canonical
-from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
+from enecg.readers.common import (
+    DAMAGE,
+    age_in_years,
+    choose_leads,
+    common_amplitude,
+    first_line,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
 _STORAGE: Final = {
@@ -28,8 +35,6 @@ _LEAD_NUMBERS: Final = {1: "I", 2: "II", **{n: f"V{n - 2}" for n in range(3, 9)}
 _COMPANDED: Final = ("MB", "AB")  # mu-law and A-law bytes; pydicom hands them out undecoded
 
 # What pydicom raises on files that are cut short or break the standard.
-_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, NotImplementedError,
-                  ArithmeticError, MemoryError, zlib.error)  # fmt: skip
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -49,7 +54,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
         return _recording(pydicom.dcmread(path), rate, unit, where)
     except InputError:
         raise
-    except (*_DAMAGE, pydicom.errors.BytesLengthException) as error:
+    except (*DAMAGE, pydicom.errors.BytesLengthException) as error:
         raise ReadError(f"{where}: damaged DICOM file: {first_line(error)}") from error
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from enecg.errors import ReadError
 from enecg.readers.common import (
+    DAMAGE,
     age_in_years,
     band_of,
     choose_leads,
@@ -39,7 +40,6 @@ _PLAIN: Final = re.compile(
 _NO_SAMPLE: Final = -32768  # in format 16
 
 # What the wfdb package raises on headers and samples that do not fit together.
-_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError, OverflowError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ def _by_package(header_file: Path, where: str) -> _Samples:
     try:
         # Unsmoothed: a signal with several samples per frame keeps its own rate.
         record = wfdb.rdrecord(str(header_file.with_suffix("")), smooth_frames=False)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ReadError(f"{where}: header and samples do not fit together: {first_line(error)}") from error
     return _Samples(record.sig_name or (), record.e_p_signal)
 
