@@ -12,8 +12,8 @@ import numpy as np
 
 from enecg import NOTICE
 from enecg.cohort.listing import Item
-from enecg.embed.pipeline import embed_recordings
 from enecg.ensemble.model import Ensemble, TaskOutput
+from enecg.ensemble.routing import embed_needed
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.places import place
@@ -95,9 +95,7 @@ def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[
     usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
     entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
     if usable:
-        needed = set(ensemble.needed)
-        looking = [expert for expert in experts if expert.card.name in needed]
-        outputs = ensemble.predict(embed_recordings([recordings[i] for i in usable], looking))
+        outputs = ensemble.predict(embed_needed(ensemble, experts, [recordings[i] for i in usable]))
         for row, i in enumerate(usable):
             entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
     return entries

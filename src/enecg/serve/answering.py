@@ -95,13 +95,12 @@ class Model:
 
     def _occlude(self, header: Any, blobs: Sequence[memoryview]) -> tuple[object, list[bytes]]:
         """What the ensemble says without each of some parts; the decisions for the first of them."""
-        from enecg.embed.pipeline import embed_recordings
+        from enecg.ensemble.routing import embed_needed
         from enecg.serve.occlusion import Plan
 
         plan = Plan.of(recording_in(header["recording"], blobs[0]), header["windows"])
         shown = [plan.recording if part is None else plan.without(part) for part in header["parts"]]
         ensemble = self._bundle.ensemble
-        needed = [expert for expert in self._bundle.experts if expert.card.name in ensemble.needed]
-        outputs = ensemble.predict(embed_recordings(shown, needed))
+        outputs = ensemble.predict(embed_needed(ensemble, self._bundle.experts, shown))
         told = {"tasks": list(outputs), "decisions": {name: out.decisions()[0] for name, out in outputs.items()}}
         return told, [out.value.astype(np.float64).tobytes() for out in outputs.values()]

@@ -1,0 +1,76 @@
+"""Which experts need to look at a recording at all: gates see a cheap view of it before any expert does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from enecg.embed.pipeline import embed_recordings
+from enecg.ensemble.gate import OUTPUTS
+from enecg.ensemble.model import Embeddings, Ensemble
+from enecg.experts.base import Expert
+from enecg.recording import Recording
+
+NEGLIGIBLE: Final = 0.01  # share of a task's weights up to which a gate's word spares a head's experts the look
+
+
+def embed_needed(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> Embeddings:
+    """The embeddings that an ensemble's answers rest on.
+
+    An expert without weight in any task does not run. Where gates look at views, those are embedded first, and an
+    expert that no task then gives more than `NEGLIGIBLE` of its weights does not run on that recording: its row is
+    NaN, as of one that has no answer, and the others share its weight.
+
+    Args:
+        ensemble: fitted.
+        experts: those that it names.
+        recordings: usable ones.
+
+    Returns:
+        Expert name -> float32 `[recording, dim]`.
+    """
+    needed = set(ensemble.needed)
+    looking = [expert for expert in experts if expert.card.name in needed]
+    views = {model.view for model in ensemble.models.values() if model.gate is not None} - {OUTPUTS}
+    found = embed_recordings(recordings, [expert for expert in looking if expert.card.name in views] or looking)
+    rest = [expert for expert in looking if expert.card.name not in found]
+    if not rest:
+        return found
+    masks = wanted(ensemble, found)
+    looks = np.stack([masks[expert.card.name] for expert in rest])
+    for expert in rest:
+        found[expert.card.name] = np.full((len(recordings), expert.card.dim), np.nan, np.float32)
+    for pattern in sorted(set(map(tuple, looks.T.tolist()))):
+        rows = np.flatnonzero((pattern == looks.T).all(1))
+        chosen = [expert for expert, looks_here in zip(rest, pattern, strict=True) if looks_here]
+        if chosen:
+            for name, part in embed_recordings([recordings[row] for row in rows], chosen).items():
+                found[name][rows] = part
+    return found
+
+
+def wanted(ensemble: Ensemble, views: Embeddings) -> dict[str, np.ndarray]:
+    """Expert name -> bool `[recording]`: whether any task gives it more than a negligible weight.
+
+    Args:
+        ensemble: fitted.
+        views: embeddings of the views that its gates look at, of the same recordings.
+    """
+    count = len(next(iter(views.values())))
+    read_by = {predictor.name: predictor.experts for predictor in ensemble.predictors}
+    found = {info.name: np.zeros(count, bool) for info in ensemble.experts}
+    for model in ensemble.models.values():
+        weights = np.repeat(model.combiner.weights[:, None, :], count, axis=1)  # [member, recording, output]
+        looks = np.asarray(weights.any(2))
+        if model.gate is not None:
+            looks = np.ones_like(looks)  # of a gate on the heads' outputs nothing is known before
+            if model.view in views:
+                weights = weights * np.exp(model.gate.residual(views[model.view]).T[:, :, None])
+                negligible = weights <= NEGLIGIBLE * weights.sum(0)  # false where the view is unknown
+                looks = np.asarray(~negligible.all(2))
+        for member, here in zip(model.combiner.members, looks, strict=True):
+            for expert in read_by[member]:
+                found[expert] |= here
+    return found
