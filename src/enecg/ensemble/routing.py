@@ -43,7 +43,7 @@ def embed_needed(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequ
     for expert in rest:
         found[expert.card.name] = np.full((len(recordings), expert.card.dim), np.nan, np.float32)
     for pattern in sorted(set(map(tuple, looks.T.tolist()))):
-        rows = np.flatnonzero((pattern == looks.T).all(1))
+        rows = np.flatnonzero([tuple(column) == pattern for column in looks.T.tolist()])
         chosen = [expert for expert, looks_here in zip(rest, pattern, strict=True) if looks_here]
         if chosen:
             for name, part in embed_recordings([recordings[row] for row in rows], chosen).items():
