@@ -70,7 +70,7 @@ def take(browser: Browser, url: str, name: str, view: Callable[[Page], None], op
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     path = OUT / f"page-{name}.png"
-    page.screenshot(path=path, full_page=name != "phone")
+    page.screenshot(path=path, full_page=name not in ("phone", "print"))
     context.close()
     print(f"{path} {path.stat().st_size // 1000} kB")
 
@@ -126,6 +126,13 @@ def table(page: Page) -> None:
     page.get_by_role("button", name="Age").click()
 
 
+def printed(page: Page) -> None:
+    """The sheet of A4 that "Print or PDF" lays out."""
+    recording(page)
+    page.pdf(prefer_css_page_size=True)  # what the browser does to print; the page lays out its sheet for it
+    page.emulate_media(media="print")
+
+
 def phone(page: Page) -> None:
     """A recording in the hand."""
     example(page, "Sinus rhythm")
@@ -138,6 +145,7 @@ PICTURES: Final[dict[str, tuple[Callable[[Page], None], dict[str, object]]]] = {
     "refusal": (refusal, {"viewport": {"width": 1280, "height": 900}}),
     "compare": (compare, {"viewport": {"width": 1280, "height": 900}}),
     "table": (table, {"viewport": {"width": 1280, "height": 720}}),
+    "print": (printed, {"viewport": {"width": 1123, "height": 794}}),  # A4 at 96 px an inch
     "phone": (phone, {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2}),
 }
 
