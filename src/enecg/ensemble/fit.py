@@ -11,7 +11,7 @@ import numpy as np
 
 from enecg.cohort.split import subject_folds
 from enecg.embed.parallel import cpus, one_torch_thread
-from enecg.ensemble.budget import cheaper_versions, cost_share
+from enecg.ensemble.budget import cheaper_versions, cost_of, cost_share
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
 from enecg.ensemble.gate import best_gate
@@ -170,7 +170,8 @@ def fit_heads(
     """All heads of all experts, and those of the baselines, with their out-of-fold scores.
 
     Experts whose numbers are measurements get heads on all of these side by side besides their own: trees find what a
-    rhythm means together with a wave. So do they with the other experts that are best alone.
+    rhythm means together with a wave. So do they with the other experts that are best alone, and once more without the
+    dearest expert.
     """
     folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
     members = [info for info in experts if not info.view]
@@ -207,10 +208,8 @@ def fit_heads(
         units = [*([tables] if tables else []), *((info.name,) for info in members if info.name not in tables)]
         if recipe.common > 1 and len(members) > 1:
             learned = [target for target in targets if target.task.name not in measured]
-            best = {name for unit in _best_alone(units, learned or targets, scores, recipe.common) for name in unit}
-            chosen = [info for info in members if info.name in best]
-            head, together = recipe.together(chosen), tuple(info.name for info in chosen)
-            found.append(fitted(_Plan(f"{'+'.join(together)}/{head.kind}", together, head, targets)))
+            together = _together(units, members, learned or targets, scores, recipe)
+            found += pool.map(fitted, [_Plan(*one, targets) for one in together])
     return [predictor for predictor, _ in found], {predictor.name: own for predictor, own in found}
 
 
@@ -222,6 +221,29 @@ class _Plan:
     experts: tuple[str, ...]
     head: Head
     targets: Sequence[Target]
+
+
+def _together(
+    units: Sequence[tuple[str, ...]],
+    members: Sequence[ExpertInfo],
+    targets: Sequence[Target],
+    scores: Scores,
+    recipe: Recipe,
+) -> list[tuple[str, tuple[str, ...], Head]]:
+    """Heads on several experts at once: on those that are best alone, and on the best ones but for the dearest expert.
+
+    Without the second, a version that does without that expert would have no such head. Name, experts and head of each.
+    """
+    dear = max(members, key=cost_of).name
+    without = [unit for unit in units if dear not in unit]
+    chosen = [_best_alone(some, targets, scores, recipe.common) for some in (units, without)]
+    found = {}
+    for names in ({name for unit in best for name in unit} for best in chosen):
+        infos = [info for info in members if info.name in names]
+        if len(infos) > 1:
+            head, experts = recipe.together(infos), tuple(info.name for info in infos)
+            found[experts] = (f"{'+'.join(experts)}/{head.kind}", experts, head)
+    return list(found.values())
 
 
 def _best_alone(

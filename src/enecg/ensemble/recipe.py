@@ -90,7 +90,7 @@ class Recipe:
         gates: views that a recording-dependent gate is tried on: names of embeddings, or `outputs` for those of the
             heads; the best is kept where it helps. A name that is not at hand is passed over.
         common: experts that one more head sees together, those that are best alone, where all experts of measurements
-            count as one; 0 or 1 for no such head.
+            count as one, and yet another those that are so without the dearest expert; 0 or 1 for no such heads.
         closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
         mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
         views: registered views that its gate or its control looks at.
