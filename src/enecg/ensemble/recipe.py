@@ -104,7 +104,7 @@ class Recipe:
     bag_folds: int = 3
     landmarks: int = 1024
     rounds: int = 300
-    lora_rank: int = 8
+    lora_rank: int = 16
     gates: tuple[str, ...] = ("quality", "rhythm", "outputs")
     common: int = 3
     closed_form: bool = False
