@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import struct
+import zlib
 from types import ModuleType
+from typing import Final
+
+# What other packages' parsers raise on files that break their format, besides errors of their own.
+DAMAGE: Final = (ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, ArithmeticError,
+                 MemoryError, struct.error, zlib.error)  # fmt: skip
 
 
 class EnecgError(Exception):

@@ -10,16 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from enecg.errors import ReadError, require
-from enecg.readers.common import (
-    DAMAGE,
-    age_in_years,
-    choose_leads,
-    common_amplitude,
-    first_line,
-    sex_of,
-    stated_or_given,
-)
+from enecg.errors import DAMAGE, ReadError, require
+from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 DEEPEST: Final = 64  # elements within each other; the files of the two makers have about ten

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from collections.abc import Sequence
 from typing import Final, Literal, TypeVar
 
@@ -15,10 +13,6 @@ from enecg.leads import STANDARD, canonical
 from enecg.recording import Amplitude, amplitude_of
 
 T = TypeVar("T", str, float)
-
-# What parsers raise on files that break their format, besides errors of their own.
-DAMAGE: Final = (ValueError, TypeError, LookupError, AttributeError, EOFError, RuntimeError, ArithmeticError,
-                 MemoryError, struct.error, zlib.error)  # fmt: skip
 
 _OLDEST: Final = 120.0  # years; above lie codes for "not known" (300, 999)
 _YEARS_PER: Final = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}

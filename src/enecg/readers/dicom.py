@@ -10,17 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from enecg.errors import InputError, ReadError, require
+from enecg.errors import DAMAGE, InputError, ReadError, require
 from enecg.leads import STANDARD, canonical
-from enecg.readers.common import (
-    DAMAGE,
-    age_in_years,
-    choose_leads,
-    common_amplitude,
-    first_line,
-    sex_of,
-    stated_or_given,
-)
+from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 _STORAGE: Final = {
@@ -33,8 +25,6 @@ _STORAGE: Final = {
 _LEAD_NUMBERS: Final = {1: "I", 2: "II", **{n: f"V{n - 2}" for n in range(3, 9)}, 61: "III", 62: "aVR", 63: "aVL",
                         64: "aVF"}  # fmt: skip
 _COMPANDED: Final = ("MB", "AB")  # mu-law and A-law bytes; pydicom hands them out undecoded
-
-# What pydicom raises on files that are cut short or break the standard.
 
 
 def recognises(path: Path, head: bytes) -> bool:

@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from enecg.errors import ReadError
+from enecg.errors import DAMAGE, ReadError
 from enecg.readers.common import (
-    DAMAGE,
     age_in_years,
     band_of,
     choose_leads,
