@@ -124,7 +124,7 @@ class _Fold:
         members = [p for p in predictors if task in p.tasks and is_member(p.name)]
         own = [scores[p.name][task] for p in members]
         test = [p.scores(there)[task] for p in members]
-        combiner = Combiner.fit([p.name for p in members], own, target, "non-negative")
+        combiner = Combiner.fit([p.name for p in members], own, target, "shares")
         passed = combiner.passed_through(own, target)
         found = {"static": passed.predict(test)}
         for view in VIEWS:

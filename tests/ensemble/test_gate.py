@@ -27,7 +27,7 @@ def _problem(informative: bool, seed: int = 0, n: int = 900) -> tuple[list[np.nd
 
 def _fit(informative: bool) -> tuple[Gate, bool, float, float]:
     scores, target, view, subjects = _problem(informative)
-    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "non-negative")
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     gate, verdict = fit_gate(combiner, scores, target, view, subjects, seed=0)
     fresh, truth, new_view, _ = _problem(informative, seed=1)
     static = np.abs(combiner.predict(fresh) - truth.y).mean()
@@ -55,7 +55,7 @@ def test_restores_bit_for_bit() -> None:
 def test_the_view_that_tells_is_chosen_and_unknown_ones_are_passed_over() -> None:
     scores, target, view, subjects = _problem(informative=True)
     noise = np.random.default_rng(3).normal(size=view.shape).astype(np.float32)
-    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "non-negative")
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     embeddings = {"dull": noise, "telling": view}
     found = best_gate(combiner, scores, target, embeddings, ["absent", "dull", "outputs", "telling"], subjects)
     assert found is not None
@@ -67,7 +67,7 @@ def test_the_view_that_tells_is_chosen_and_unknown_ones_are_passed_over() -> Non
 
 def test_several_tries_ask_for_more() -> None:
     scores, target, view, subjects = _problem(informative=True)
-    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "non-negative")
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     _, one = fit_gate(combiner, scores, target, view, subjects)
     _, many = fit_gate(combiner, scores, target, view, subjects, tries=4)
     assert many.change == one.change

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from synthetic import make, regression
 
 from enecg.cohort.split import subject_folds
+from enecg.ensemble.heads import linear
 from enecg.ensemble.heads.base import Bag, Head, restore_head
 from enecg.ensemble.heads.direct import Direct
 from enecg.ensemble.heads.features import GROUP, Blocks, Landmarks, Standard
@@ -162,6 +163,52 @@ def test_ridge_equals_scikit_learn_and_brute_force_leave_one_out(dim: int) -> No
         errors.append(np.mean(np.square(residuals)))
     best = ALPHAS[::6][int(np.argmin(errors))]
     assert abs(np.log10(best / alpha[0])) < 2  # the grids differ, the neighbourhood must not
+
+
+def test_ridge_on_a_part_is_that_of_the_part_alone() -> None:
+    """Inner products of a part are those of all less those of the rest, also where features lie far from zero."""
+    rng = np.random.default_rng(3)
+    z = (50 + rng.normal(size=(400, 30))).astype(np.float32)
+    y = z[:, :2] @ rng.normal(size=(2, 3)) + rng.normal(size=(400, 3))
+    for rows in (np.arange(0, 400, 5), np.flatnonzero(np.arange(400) % 5)):
+        part = Ridges(z).solve(rows, y[rows])
+        alone = Ridges(z[rows]).solve(np.arange(len(rows)), y[rows])
+        for ours, theirs in zip(part, alone, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("dim", [20, 700])
+def test_filling_unknown_labels_comes_to_the_ridge_on_the_known(dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "SETTLED", 1e-6)
+    monkeypatch.setattr(linear, "ROUNDS", 100)
+    monkeypatch.setattr(linear, "ALPHAS", np.array([3.0]))
+    rng = np.random.default_rng(4)
+    z = rng.normal(size=(600, dim)).astype(np.float32)
+    y = z[:, :1] + 0.5 * z[:, 1:3] + 2 * rng.normal(size=(600, 2)) + 40
+    unknown = rng.random((600, 2)) < [0, 0.15]
+    ridges = Ridges(z)
+    coefficients, intercept, _ = ridges.solve(np.arange(600), np.where(unknown, np.nan, y))
+    rows = np.flatnonzero(~unknown[:, 1])
+    alone, its_intercept, _ = ridges.solve(rows, y[rows, 1:])
+    ours, theirs = z @ coefficients[:, 1] + intercept[1], z @ alone[:, 0] + its_intercept[0]
+    assert np.abs(ours - theirs).max() < 0.01 * theirs.std()
+
+
+def test_many_rows_are_solved_together_and_few_by_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [np.arange(100) < 100, np.arange(100) >= 10, np.arange(100) < 30]
+    assert linear._alike(known) == [[0], [1], [2]]
+    monkeypatch.setattr(linear, "LOOKED", 50)
+    assert linear._alike(known) == [[0, 1], [2]]
+
+
+def test_some_rows_choose_the_penalty_of_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, target = regression(900, 40)
+    z = Standard.fit(x)(x)
+    whole = Ridges(z).solve(np.arange(900), target.y)
+    monkeypatch.setattr(linear, "LOOKED", 300)
+    looked = Ridges(z).solve(np.arange(900), target.y)
+    assert abs(np.log10(whole[2][0] / looked[2][0])) < 0.6
+    assert np.corrcoef(z @ whole[0][:, 0], z @ looked[0][:, 0])[0, 1] > 0.999
 
 
 def test_landmarks_are_no_single_recordings() -> None:

@@ -123,7 +123,7 @@ def _answering(
     if not members:
         return None
     own = [scores[member][name] for member in members]
-    combiner = Combiner.fit(members, own, target, "non-negative").passed_through(own, target)
+    combiner = Combiner.fit(members, own, target, "shares").passed_through(own, target)
     said = combiner.predict(own)  # a handful of weights on all recordings: hardly better than out of fold
     calibrator = None if target.task.kind == "regression" else Calibrator.fit(target, said)
     settled = said if calibrator is None else calibrator(said)

@@ -1,4 +1,4 @@
-"""Combining heads: calibrated out-of-fold outputs, weighted per task by non-negative weights."""
+"""Combining heads: calibrated out-of-fold outputs, weighted per task so that no expert counts against itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from enecg.tasks import Kind, Target
 # mean, then of each output's own towards those. A class with a handful of positives keeps what serves its task.
 PULL = 50.0
 AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
-Rule = Literal["non-negative", "free"]
+# What may be negative: no head's weight; no expert's share (of its heads one may correct another); or everything may,
+# which is ordinary stacking.
+Rule = Literal["heads", "shares", "free"]
 
 
 def experts_of(member: str) -> dict[str, float]:
@@ -121,15 +123,15 @@ class Combiner:
             calibrated: from `calibrated`.
             residual: the gate's log factors `[recording, member]`, or None for the static weights.
         """
-        static = self.weights[:, None, :]
-        weights = static * np.isfinite(calibrated)
+        static, there = self.weights[:, None, :], np.isfinite(calibrated)
+        whole = there.all(0)
+        weights = np.where(whole, static, np.maximum(static, 0) * there)  # what corrects a silent head is left out
+        total = np.where(whole, np.abs(static).sum(0), static.sum(0))
         if residual is not None:
             weights = weights * np.exp(residual.T[:, :, None])
-        total = weights.sum(0)
-        lost = total == 0  # every weighted member is silent: the others count alike
-        weights = np.where(lost, np.isfinite(calibrated).astype(float), weights)
-        scale = static.sum(0) / np.maximum(weights.sum(0), 1e-12)
-        return np.asarray(weights * scale)
+        lost = ~weights.any(0)  # every weighted member is silent: the others count alike
+        weights = np.where(lost, there.astype(float), weights)
+        return np.asarray(weights * (total / np.maximum(np.abs(weights).sum(0), 1e-12)))
 
     def combine(self, calibrated: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
         """Combined scores `[recording, output]`, before the link; NaN where no member has an answer."""
@@ -202,7 +204,7 @@ class Combiner:
             members: names, `expert/head`.
             scores: one `[recording, output]` for each.
             target: labels of the same recordings.
-            rule: "free" is ordinary stacking: weights of any sign.
+            rule: what may be negative.
             charges: what a weight of one costs each member, as a share of the loss of a constant answer; added to the
                 loss (and to the pull, of classes).
         """
@@ -219,17 +221,78 @@ class Combiner:
         with np.errstate(invalid="ignore"):
             known = np.isfinite(stack)
             mean = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
-        stack = np.where(known, stack, mean)
-        solve = _weigh_values if kind == "regression" else _weigh_classes
-        weights, bias = solve(stack, y, kind, rule, np.zeros(len(members)) if charges is None else charges)
         silent = np.stack([p.slope == 0 for p in platt])  # a constant: it belongs to the bias
-        bias = bias + (weights * silent * np.stack([p.offset for p in platt])).sum(0)
-        weights = np.where(silent, 0.0, weights)
+        stack = np.where(silent[:, None], 0.0, np.where(known, stack, mean))
+        space = _Space.of(members, silent, rule)
+        solve = _weigh_values if kind == "regression" else _weigh_classes
+        weights, bias = solve(stack, y, kind, space, np.zeros(len(members)) if charges is None else charges)
         return cls(kind, tuple(members), platt, weights, bias)
 
 
+@dataclass
+class _Space:
+    """Where weights may be: linear in variables of which some must not be negative.
+
+    Attributes:
+        matrix: `[output, member, variable]`, from variables to weights. An expert's share takes the place of the weight
+            of its first head.
+        bounded: `[output, variable]`: not negative.
+        silent: `[output, member]`: zero.
+    """
+
+    matrix: np.ndarray
+    bounded: np.ndarray
+    silent: np.ndarray
+
+    @classmethod
+    def of(cls, members: Sequence[str], silent: np.ndarray, rule: Rule) -> _Space:
+        """The space of some members; `silent[member, output]` says nothing and has no weight."""
+        count, outputs = silent.shape
+        matrix = np.tile(np.eye(count), (outputs, 1, 1))
+        bounded = np.tile(rule == "heads", (outputs, count))
+        parts = [experts_of(member) for member in members]
+        for expert in dict.fromkeys(name for part in parts for name in part) if rule == "shares" else ():
+            reads = np.array([part.get(expert, 0.0) for part in parts])
+            for output, quiet in enumerate(silent.T):
+                share = np.where(quiet, 0.0, reads)
+                own = np.flatnonzero(share == 1)
+                if len(own):
+                    matrix[output, own[0]] = -share
+                    matrix[output, own[0], own[0]] = 1
+                    bounded[output, own[0]] = True
+                else:  # heads on several experts alone speak for it
+                    bounded[output] |= share > 0
+        return cls(matrix, bounded, silent.T)
+
+    @property
+    def tied(self) -> _Space:
+        """That of weights which all outputs share: what every output allows, silent only where all are."""
+        first = int(self.silent.sum(1).argmin())
+        return _Space(self.matrix[[first]], self.bounded[[first]], np.all(self.silent, axis=0, keepdims=True))
+
+    def variables(self, weights: np.ndarray) -> np.ndarray:
+        """From weights `[member, output]` to variables of the same shape."""
+        return np.linalg.solve(self.matrix, weights.T[..., None])[..., 0].T
+
+    def weights(self, variables: np.ndarray) -> np.ndarray:
+        """From variables `[variable, output]` to weights of the same shape."""
+        return np.asarray(np.einsum("omv,vo->mo", self.matrix, variables))
+
+    def slopes(self, slopes: np.ndarray) -> np.ndarray:
+        """From slopes in the weights to slopes in the variables."""
+        return np.asarray(np.einsum("omv,mo->vo", self.matrix, slopes))
+
+    @property
+    def bounds(self) -> list[tuple[float | None, float | None]]:
+        """Of the variables, in the order of their flattened array."""
+        return [
+            (0.0, 0.0) if quiet else (0.0 if low else None, None)
+            for low, quiet in zip(self.bounded.T.ravel(), self.silent.T.ravel(), strict=True)
+        ]
+
+
 def _weigh_values(
-    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, charges: np.ndarray
+    stack: np.ndarray, y: np.ndarray, kind: Kind, space: _Space, charges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Least absolute error (smoothed near zero) of a weighted sum of deviations from the median label.
 
@@ -243,33 +306,42 @@ def _weigh_values(
     unit = float(np.median(np.abs(truth))) or 1.0
     soft, charge = 1e-3 * unit, charges * np.abs(truth).mean() / unit
 
-    def loss(w: np.ndarray) -> tuple[float, np.ndarray]:
-        error = x @ w[:count] + w[count] * unit - truth
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = space.weights(flat[:count, None])[:, 0]
+        error = x @ weights + flat[count] * unit - truth
         size = np.sqrt(error**2 + soft**2)
         slope = error / size / len(truth)
-        return float(size.mean() / unit + charge @ w[:count]), np.append(x.T @ slope / unit + charge, slope.sum())
+        slopes = space.slopes((x.T @ slope / unit + charge)[:, None])[:, 0]
+        return float(size.mean() / unit + charge @ weights), np.append(slopes, slope.sum())
 
-    start = np.append(np.full(count, 1 / count), 0.0)
-    bounds = [(0 if rule == "non-negative" else None, None)] * count + [(None, None)]
+    start = np.append(space.variables(np.full((count, 1), 1 / count)), 0.0)
+    bounds = [*space.bounds, (None, None)]
     found = minimize(loss, start, jac=True, method="SLSQP", bounds=bounds, options={"maxiter": 500, "ftol": 1e-9}).x
-    weights = np.where(np.abs(found[:count]) < 1e-4, 0, found[:count])
-    return weights[:, None], np.array([found[count] * unit + centre * (1 - weights.sum())])
+    weights = space.weights(found[:count, None])
+    weights = np.where(np.abs(weights) < 1e-4, 0, weights)
+    return weights, np.array([found[count] * unit + centre * (1 - weights.sum())])
 
 
 def _weigh_classes(
-    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, charges: np.ndarray
+    stack: np.ndarray, y: np.ndarray, kind: Kind, space: _Space, charges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-loss of weighted log odds: weights that all outputs share, then one set per output, pulled towards them."""
     members, _, outputs = stack.shape
     uniform = np.full((members, 1), 1 / members)
-    shared, bias = _logistic(stack, y, kind, rule, uniform, np.zeros(outputs), charges)
+    shared, bias = _logistic(stack, y, kind, space.tied, uniform, np.zeros(outputs), charges)
     if outputs == 1:
         return shared, bias
-    return _logistic(stack, y, kind, rule, np.tile(shared, outputs), bias, charges)
+    return _logistic(stack, y, kind, space, np.tile(shared, outputs), bias, charges)
 
 
 def _logistic(
-    stack: np.ndarray, y: np.ndarray, kind: Kind, rule: Rule, prior: np.ndarray, bias: np.ndarray, charges: np.ndarray
+    stack: np.ndarray,
+    y: np.ndarray,
+    kind: Kind,
+    space: _Space,
+    prior: np.ndarray,
+    bias: np.ndarray,
+    charges: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights near `prior`, `[member, output]` or `[member, 1]` for one that all outputs share, and biases."""
     from scipy.optimize import minimize
@@ -278,7 +350,7 @@ def _logistic(
     charge = np.tile((_constant_loss(y, kind) * charges / prior.shape[1])[:, None], prior.shape[1])
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights, offset = flat[:-outputs].reshape(prior.shape), flat[-outputs:]
+        weights, offset = space.weights(flat[:-outputs].reshape(prior.shape)), flat[-outputs:]
         z = np.einsum("mno,mo->no", stack, np.broadcast_to(weights, (len(stack), outputs))) + offset
         p = link(kind, z)
         if kind == "multiclass":
@@ -289,13 +361,12 @@ def _logistic(
         slope = np.einsum("mno,no->mo", stack, error)
         slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * PULL * (weights - prior) + charge
         cost += PULL * ((weights - prior) ** 2).sum() + (charge * weights).sum()
-        return float(cost), np.concatenate([slope.ravel(), error.sum(0)])
+        return float(cost), np.concatenate([space.slopes(slope).ravel(), error.sum(0)])
 
-    low = 0 if rule == "non-negative" else None
-    bounds = [(low, None)] * prior.size + [(None, None)] * outputs
-    start = np.concatenate([prior.ravel(), bias])
+    bounds = [*space.bounds, *[(None, None)] * outputs]
+    start = np.concatenate([space.variables(prior).ravel(), bias])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
-    return found[:-outputs].reshape(prior.shape), found[-outputs:]
+    return space.weights(found[:-outputs].reshape(prior.shape)), found[-outputs:]
 
 
 def _constant_loss(y: np.ndarray, kind: Kind) -> float:

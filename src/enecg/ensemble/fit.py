@@ -187,9 +187,9 @@ def fit_heads(
     if len(tables) > 1:
         for head, its_tasks in recipe.measured(tasks):
             plan.append(_Plan(f"{'+'.join(tables)}/{head.kind}", tables, head, [targets[i] for i in its_tasks]))
-    plan.append(_Plan(CONCAT, tuple(names), Joint([info.dim for info in members]), targets))
+    apart = [_Plan(CONCAT, tuple(names), Joint([info.dim for info in members]), targets)]  # the longest comes first
     if RANDOM in embeddings:
-        plan.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(recipe.landmarks), targets))
+        apart.append(_Plan(f"{RANDOM}/kernel", (RANDOM,), Kernel(recipe.landmarks), targets))
 
     def fitted(one: _Plan) -> tuple[Predictor, dict[str, np.ndarray]]:
         progress(f"head {one.name}")
@@ -203,6 +203,7 @@ def fit_heads(
         return Predictor(one.name, one.experts, task_names, head), dict(zip(task_names, oof, strict=True))
 
     with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
+        baselines = pool.map(fitted, apart)
         found = list(pool.map(fitted, plan))
         scores = {predictor.name: own for predictor, own in found}
         units = [*([tables] if tables else []), *((info.name,) for info in members if info.name not in tables)]
@@ -210,6 +211,7 @@ def fit_heads(
             learned = [target for target in targets if target.task.name not in measured]
             together = _together(units, members, learned or targets, scores, recipe)
             found += pool.map(fitted, [_Plan(*one, targets) for one in together])
+        found += baselines
     return [predictor for predictor, _ in found], {predictor.name: own for predictor, own in found}
 
 
@@ -277,14 +279,14 @@ def _fit_task(
     names = [member for member in own if is_member(member)]
     members = [own[member] for member in names]
     charges = recipe.charge * np.array([cost_share(member, experts) for member in names])
-    combiner = Combiner.fit(names, members, target, "non-negative", charges)
+    combiner = Combiner.fit(names, members, target, recipe.rule, charges)
     tried = None
     if len(names) > 1:
         tried = best_gate(combiner, members, target, embeddings, recipe.gates, subjects, folds=recipe.folds, seed=seed)
     view, gate, verdict = tried or ("", None, None)
     if verdict is None or not verdict.helps:
         gate, combiner = None, combiner.passed_through(members, target)  # a gate needs the other members at hand
-    honest = _second_stage(names, members, target, subjects, charges, recipe.folds, seed)
+    honest = _second_stage(names, members, target, subjects, charges, recipe, seed)
     calibrated = calibrated_honestly(target, honest, subjects, recipe.folds, seed + 2)
     return TaskModel(
         target.task,
@@ -305,15 +307,15 @@ def _second_stage(
     target: Target,
     subjects: np.ndarray,
     charges: np.ndarray,
-    folds: int,
+    recipe: Recipe,
     seed: int,
 ) -> np.ndarray:
     """The combination's answers where its weights, too, have not seen the subject: `[recording, output]`."""
-    fold = subject_folds(subjects, folds, seed + 1)
+    fold = subject_folds(subjects, recipe.folds, seed + 1)
     out = np.full(target.y.shape, np.nan)
-    for k in range(folds):
+    for k in range(recipe.folds):
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         own, labels = [score[inside] for score in scores], target.take(inside)
-        part = Combiner.fit(names, own, labels, "non-negative", charges).passed_through(own, labels)
+        part = Combiner.fit(names, own, labels, recipe.rule, charges).passed_through(own, labels)
         out[outside] = part.predict([score[outside] for score in scores])
     return out

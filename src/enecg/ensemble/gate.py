@@ -247,7 +247,7 @@ def _train(
             hidden_units = hidden_units * keep / (1 - drop)
         factor = torch.exp((hidden_units @ a2 + c2).clamp(-8, 8))
         weights = factor[..., None] * static  # [gate, row, member, output]
-        weights = weights * (static.sum(0) / weights.sum(2).clamp(min=1e-9))[:, :, None]
+        weights = weights * (static.abs().sum(0) / weights.abs().sum(2).clamp(min=1e-9))[:, :, None]
         z = (weights * stack[:, rows].transpose(0, 1)).sum(2) + bias
         y_rows = truth[rows].expand_as(z)
         if combiner.kind == "regression":

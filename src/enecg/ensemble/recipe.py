@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from enecg.ensemble.combine import Rule
 from enecg.ensemble.heads.base import Head
 from enecg.errors import InputError
 from enecg.experts.base import Expert
@@ -173,6 +174,11 @@ class Recipe:
                 f"--charge {charge:g}: what all experts cost is 0 or more, as a share of the loss; try 0.01"
             )
         return replace(self, charge=charge)
+
+    @property
+    def rule(self) -> Rule:
+        """Of weights: where experts must be worth their cost no head corrects another, so that some weigh nothing."""
+        return "heads" if self.charge else "shares"
 
     def together(self, experts: Sequence[ExpertInfo]) -> Head:
         """The head on several experts at once: a ridge on the sum of their kernels."""

@@ -61,7 +61,7 @@ class Rivals:
 
         def combined(chosen: Sequence[str]) -> Combiner:
             own = [scores[name] for name in chosen]
-            return Combiner.fit(chosen, own, target, "non-negative").passed_through(own, target)
+            return Combiner.fit(chosen, own, target, "shares").passed_through(own, target)
 
         experts = list(dict.fromkeys(expert for name in members for expert in experts_of(name)))
         own = {expert: [m for m in members if [*experts_of(m)] == [expert]] for expert in experts}
@@ -148,7 +148,7 @@ def out_of_fold_loss(scores: Scores, target: Target) -> float:
     if not scores:
         return float("inf")
     own = list(scores.values())
-    return _loss(Combiner.fit(list(scores), own, target, "non-negative").predict(own), target)
+    return _loss(Combiner.fit(list(scores), own, target, "shares").predict(own), target)
 
 
 def _loss(answers: np.ndarray, target: Target) -> float:

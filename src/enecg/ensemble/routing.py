@@ -67,7 +67,7 @@ def wanted(ensemble: Ensemble, views: Embeddings) -> dict[str, np.ndarray]:
         if model.gate is not None:
             looks = np.ones_like(looks)  # of a gate on the heads' outputs nothing is known before
             if model.view in views:
-                weights = weights * np.exp(model.gate.residual(views[model.view]).T[:, :, None])
+                weights = np.abs(weights) * np.exp(model.gate.residual(views[model.view]).T[:, :, None])
                 negligible = weights <= NEGLIGIBLE * weights.sum(0)  # false where the view is unknown
                 looks = np.asarray(~negligible.all(2))
         for member, here in zip(model.combiner.members, looks, strict=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,6 +16,11 @@ from enecg.tasks import Target
 
 # Relative to the mean squared length of a feature vector. Not lower: interpolation looks perfect to leave-one-out.
 ALPHAS = np.logspace(-2, 3.5, 23)
+LOOKED = 4096  # rows, at most, on which leave-one-out chooses the penalty
+PORTION = 4096  # rows whose inner products are summed in single precision
+SHARED = 0.8  # of a group's rows must each of its tasks know for them to be solved together, if they are many
+ROUNDS = 20  # of filling labels that are not known
+SETTLED = 1e-3  # standard deviations: labels that are filled in change no more
 
 
 class Ridges:
@@ -28,54 +33,157 @@ class Ridges:
     def __init__(self, features: np.ndarray) -> None:
         self.features = features
         self.wide = features.shape[1] >= len(features)
-        self._products = (features @ features.T).astype(np.float64) if self.wide else None
+        if self.wide:
+            self._products = (features @ features.T).astype(np.float64)
+        else:
+            self._middle = features.mean(0, dtype=np.float64).astype(np.float32)
+            self._whole = self._inner(np.arange(len(features)))
 
     def solve(self, rows: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ridge for each column of `y` with its own penalty, chosen by exact leave-one-out.
 
+        Of more than `LOOKED` rows, so many are left out in turn, spread evenly.
+
         Args:
-            rows: positions of the rows to train on.
-            y: float64 `[len(rows), output]`.
+            rows: positions of the rows to train on, ascending.
+            y: float64 `[len(rows), output]`, NaN where a label is not known: it is taken as predicted, again and again,
+                which comes to the ridge on the known ones (expectation-maximisation, Dempster et al. 1977).
 
         Returns:
             Coefficients `[feature, output]`, intercepts `[output]`, chosen penalties `[output]` (relative).
         """
-        mean = self.features[rows].mean(0, dtype=np.float64)
-        if self._products is not None:
-            products = self._products[np.ix_(rows, rows)]
-            middle = products.mean(0)
-            values, left = np.linalg.eigh(products - middle - middle[:, None] + middle.mean())
-            values, right = np.maximum(values, 0.0), None
+        basis = self._dual(rows) if self.wide else self._primal(rows)
+        known = np.isfinite(y)
+        filled = np.where(known, y, np.nanmean(y, axis=0))
+        gaps = np.flatnonzero(~known.all(1))
+        there = self.features[rows[gaps]]
+        alpha = np.empty(0)
+        for turn in range(ROUNDS):
+            intercept = filled.mean(0)
+            alpha = basis.penalties(filled - intercept, known) if turn < 2 else alpha
+            weights = basis.shrink(filled - intercept, alpha)
+            coefficients = basis.coefficients(weights)
+            intercept = intercept - basis.mean @ coefficients
+            before = filled[gaps]
+            filled[gaps] = np.where(known[gaps], before, there @ coefficients + intercept)
+            if (np.abs(filled[gaps] - before) <= SETTLED * filled.std(0)).all():
+                break
+        return coefficients.astype(np.float32), intercept, alpha
+
+    def _dual(self, rows: np.ndarray) -> _Basis:
+        products = self._products[np.ix_(rows, rows)]
+        middle = products.mean(0)
+        values, left = np.linalg.eigh(products - middle - middle[:, None] + middle.mean())
+        return _Dual(self.features, rows, np.maximum(values, 0.0), _looked(len(rows)), left)
+
+    def _primal(self, rows: np.ndarray) -> _Basis:
+        others = np.setdiff1d(np.arange(len(self.features)), rows, assume_unique=True)
+        if len(others) < len(rows):
+            products, total = (whole - part for whole, part in zip(self._whole, self._inner(others), strict=True))
         else:
-            centred = self.features[rows] - mean.astype(np.float32)
-            values, right = np.linalg.eigh((centred.T @ centred).astype(np.float64))
-            keep = values > 1e-9 * values[-1]
-            values, right = values[keep], right[:, keep]
-            left = (centred @ (right / np.sqrt(values)).astype(np.float32)).astype(np.float64)
-        weights, intercept, alpha = _shrink(values, left, y)
-        if right is not None:
-            coefficients = right @ (np.sqrt(values)[:, None] * weights)
-        else:  # sum over rows of centred features; the weights of a centred decomposition sum to zero
-            dual = left @ weights
-            coefficients = self.features[rows].T @ dual.astype(np.float32) - np.outer(mean, dual.sum(0))
-        return coefficients.astype(np.float32), intercept - mean @ coefficients, alpha
+            products, total = self._inner(rows)
+        values, right = np.linalg.eigh(products - np.outer(total, total / len(rows)))
+        keep = values > 1e-9 * values[-1]
+        return _Primal(self.features, rows, values[keep], _looked(len(rows)), right[:, keep])
+
+    def _inner(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inner products of features less their middle, and the sum of these, both float64."""
+        products = np.zeros((self.features.shape[1],) * 2)
+        total = np.zeros(self.features.shape[1])
+        for start in range(0, len(rows), PORTION):
+            part = self.features[rows[start : start + PORTION]] - self._middle
+            products += part.T @ part
+            total += part.sum(0, dtype=np.float64)
+        return products, total
 
 
-def _shrink(values: np.ndarray, left: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coordinates in the basis of left singular vectors, intercepts, and penalties chosen by leave-one-out."""
-    intercept = y.mean(0)
-    centred = y - intercept
-    unit = float(values.sum() / len(y)) or 1.0
-    projected = left.T @ centred
-    squares = left**2
-    errors = np.empty((len(ALPHAS), y.shape[1]))
-    for i, alpha in enumerate(ALPHAS):
-        shrink = values / (values + alpha * unit)
-        leverage = 1 / len(y) + squares @ shrink
-        residual = centred - left @ (shrink[:, None] * projected)
-        errors[i] = ((residual / np.maximum(1 - leverage, 1e-5)[:, None]) ** 2).mean(0)
-    alpha = ALPHAS[errors.argmin(0)]
-    return projected / (values[:, None] + alpha * unit), intercept, alpha
+def _looked(count: int) -> np.ndarray:
+    """Positions of at most `LOOKED` rows of `count`, spread evenly."""
+    return np.arange(count) if count <= LOOKED else np.linspace(0, count - 1, LOOKED).astype(int)
+
+
+class _Basis(ABC):
+    """Centred features of some rows, decomposed: left singular vectors times singular values times right ones.
+
+    Args:
+        features: float32 `[row, feature]`, of all rows.
+        rows: those that count.
+        values: squared singular values `[component]`.
+        looked: positions in `rows` that choose the penalty.
+    """
+
+    left: np.ndarray  # [looked, component]
+
+    def __init__(self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray) -> None:
+        self.features, self.rows, self.values, self.looked = features, rows, values, looked
+        self.mean = features[rows].mean(0, dtype=np.float64)
+        self.unit = float(values.sum() / len(rows)) or 1.0
+
+    @abstractmethod
+    def project(self, y: np.ndarray) -> np.ndarray:
+        """Left singular vectors times `y` `[len(rows), output]` of mean zero."""
+
+    @abstractmethod
+    def coefficients(self, weights: np.ndarray) -> np.ndarray:
+        """float64 `[feature, output]` from weights of the left singular vectors."""
+
+    def penalties(self, y: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Relative penalties `[output]` chosen by leave-one-out where `y` is known."""
+        projected, truth, judged = self.project(y), y[self.looked], known[self.looked]
+        squares = self.left**2
+        errors = np.empty((len(ALPHAS), y.shape[1]))
+        for i, alpha in enumerate(ALPHAS):
+            shrink = self.values / (self.values + alpha * self.unit)
+            leverage = 1 / len(self.rows) + squares @ shrink
+            residual = truth - self.left @ (shrink[:, None] * projected)
+            errors[i] = ((residual / np.maximum(1 - leverage, 1e-5)[:, None]) ** 2).mean(0, where=judged)
+        return np.asarray(ALPHAS[errors.argmin(0)])
+
+    def shrink(self, y: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        """Weights of the left singular vectors `[component, output]` with these penalties."""
+        return np.asarray(self.project(y) / (self.values[:, None] + alpha * self.unit))
+
+
+class _Dual(_Basis):
+    """From the inner products of rows: for more features than rows."""
+
+    def __init__(
+        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, left: np.ndarray
+    ) -> None:
+        super().__init__(features, rows, values, looked)
+        self.whole, self.left = left, left[looked]
+
+    @override
+    def project(self, y: np.ndarray) -> np.ndarray:
+        return np.asarray(self.whole.T @ y)
+
+    @override
+    def coefficients(self, weights: np.ndarray) -> np.ndarray:
+        dual = self.whole @ weights  # sums to zero over rows, as the features are centred
+        return np.asarray(self.features[self.rows].T @ dual.astype(np.float32) - np.outer(self.mean, dual.sum(0)))
+
+
+class _Primal(_Basis):
+    """From the inner products of features."""
+
+    def __init__(
+        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, right: np.ndarray
+    ) -> None:
+        super().__init__(features, rows, values, looked)
+        self.right = right
+        centred = features[rows[looked]] - self.mean.astype(np.float32)
+        self.left = (centred @ (right / np.sqrt(values)).astype(np.float32)).astype(np.float64)
+
+    @override
+    def project(self, y: np.ndarray) -> np.ndarray:
+        spread = np.zeros((len(self.features), y.shape[1]), np.float32)
+        spread[self.rows] = y
+        cross = (self.features.T @ spread).astype(np.float64)
+        return np.asarray(self.right.T @ cross / np.sqrt(self.values)[:, None])
+
+    @override
+    def coefficients(self, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(self.right @ (np.sqrt(self.values)[:, None] * weights))
 
 
 @dataclass
@@ -154,20 +262,42 @@ class Linear(Head):
 
 
 def _fit(features: FeatureMap, ridges: Ridges, targets: Sequence[Target], inside: np.ndarray) -> FittedLinear:
-    """One ridge per group of tasks that are labelled on the same rows."""
-    groups: dict[bytes, list[int]] = {}
-    for i, target in enumerate(targets):
-        groups.setdefault((target.known & inside).tobytes(), []).append(i)
+    """One ridge per group of tasks that are labelled on much the same rows."""
+    known = [target.known & inside for target in targets]
     found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    for group in groups.values():
-        rows = np.flatnonzero(targets[group[0]].known & inside)
-        y = [targets[i].y[rows] if targets[i].task.kind == "regression" else 2 * targets[i].y[rows] - 1 for i in group]
-        solved = ridges.solve(rows, np.concatenate(y, axis=1))
-        stops = np.cumsum([part.shape[1] for part in y])[:-1]
+    for group in _alike(known):
+        rows = np.flatnonzero(np.any([known[i] for i in group], axis=0))
+        y = np.concatenate([_scores(targets[i]) for i in group], axis=1)[rows]
+        solved = ridges.solve(rows, y)
+        stops = np.cumsum([targets[i].y.shape[1] for i in group])[:-1]
         split = [np.split(part, stops, axis=-1) for part in solved]
         found |= {i: (split[0][k], split[1][k], split[2][k]) for k, i in enumerate(group)}
     in_order = [found[i] for i in range(len(targets))]
     return FittedLinear(features, *([parts[k] for parts in in_order] for k in range(3)))
+
+
+def _scores(target: Target) -> np.ndarray:
+    """What a ridge learns: values, or -1 and 1; NaN where a row is not labelled."""
+    y = target.y if target.task.kind == "regression" else 2 * target.y - 1
+    return np.where(target.known[:, None], y, np.nan)
+
+
+def _alike(known: Sequence[np.ndarray]) -> list[list[int]]:
+    """Tasks in groups: each knows the same rows, or where there are more than `LOOKED` at least `SHARED` of them.
+
+    With few rows a label that is filled in weighs on its own prediction, and filling does not come to rest.
+    """
+    share = SHARED if max(own.sum() for own in known) > LOOKED else 1.0
+    groups: list[list[int]] = []
+    for i in sorted(range(len(known)), key=lambda i: -int(known[i].sum())):
+        for group in groups:
+            rows = np.any([known[j] for j in (*group, i)], axis=0)
+            if min(known[j].sum() for j in (*group, i)) >= share * rows.sum():
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
 
 
 class Ridge(Linear):
