@@ -82,7 +82,7 @@ class Plan:
         told = {
             "recipe": asdict(self.recipe),
             "seed": self.seed,
-            "experts": [info.fingerprint for info in self.experts],
+            "experts": [info.as_dict() for info in self.experts],
             "tasks": [target.task.as_dict() for target in self.targets],
             "subjects": self.subjects.tolist(),
             "versions": dict(self.versions),
