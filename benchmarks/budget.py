@@ -11,52 +11,39 @@ cache.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import Measured, run
+from common import FOLDS, Measured, compared, folded, offline, ptbxl, run
 from rich.progress import track
 
-from enecg.cohort.manifest import Cohort
-from enecg.cohort.split import subject_folds
 from enecg.embed.gather import gather
 from enecg.embed.store import Store
 from enecg.ensemble.budget import cost_of, within
-from enecg.ensemble.fit import FEWEST_OF_CLASS, fit_heads, learnable, weigh
+from enecg.ensemble.fit import fit_heads, weigh
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.errors import InputError
-from enecg.evaluate.bootstrap import bootstrap
-from enecg.evaluate.score import estimate_values
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder
-from enecg.metrics import evaluate, higher_is_better
-from enecg.tasks import Target, parse_tasks
+from enecg.metrics import higher_is_better
+from enecg.tasks import Target
 
-TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"
-WHERE: Final = 'record.str.startswith("ptbxl_filtered_100hz/")'
 BUDGETS: Final = (0.95, 0.9, 0.75, 0.5, 0.4, 0.3, 0.2, 0.1)
 CHARGES: Final = (0.003, 0.01, 0.03, 0.1)
-FOLDS: Final = 5
 WHOLE: Final = "whole"
 
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`loss_at_half_cost`: the largest relative loss of a task's metric with at most half of the cost."""
-    home = os.environ.get("ENECG_DATA")
-    if home is None:
-        raise SystemExit("set ENECG_DATA to the folder that holds manifest.csv")
-    cohort = Cohort.load(Path(home) / "manifest.csv", WHERE + (" and strat_fold <= 2" if quick else ""))
-    experts = [registry.create(name) for name in (*registry.resolve("offline"), *Recipe().views)]
+    cohort = ptbxl(quick)
+    experts = [*offline(), *(registry.create(name) for name in Recipe().views)]
     data = gather(cohort, experts, Store(cache_folder() / "store"))
     infos, subjects = [ExpertInfo.of(expert) for expert in experts], data.cohort.subjects
-    fold = subject_folds(subjects, FOLDS, 0)
-    parts = [fold != k for k in range(FOLDS)]
-    targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(TASKS)]
+    fold, targets = folded(data.cohort)
     said: dict[str, dict[str, np.ndarray]] = {}
     spent: dict[str, list[float]] = {}
     for k in track(range(FOLDS), description="Folds"):
@@ -80,7 +67,7 @@ def measure(quick: bool, folder: Path) -> Measured:
             for label in full
         },
     }
-    halves = [v for v in figures["versions"].values() if v["cost"] <= 0.5]  # type: ignore[operator]
+    halves = [v for v in figures["versions"].values() if v["cost"] <= 0.5]
     lost = [max(task["relative_loss"] for task in version["tasks"].values()) for version in halves]
     return {"loss_at_half_cost": min(lost)}, figures
 
@@ -120,24 +107,10 @@ def _scored(
     target: Target, whole: Mapping[str, np.ndarray], said: Mapping[str, np.ndarray], subjects: np.ndarray, quick: bool
 ) -> dict[str, Any]:
     """The task's metric, its difference from the whole, and what that is of the whole's."""
-    name, metric, kind = target.task.name, target.task.metric, target.task.kind
-    rows = target.known & np.isfinite(whole[name]).all(1) & np.isfinite(said[name]).all(1)
-    y = target.y[rows]
-
-    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        answers = {"whole": whole[name][rows], "own": said[name][rows]}
-        return {who: evaluate(kind, y, each, weights, names=(metric,))[metric] for who, each in answers.items()}
-
-    found = bootstrap(statistics, subjects[rows], 100 if quick else 1000, 0)
-    change = found["own"] - found["whole"]
-    worse = -1 if higher_is_better(metric) else 1
-    return {
-        "metric": metric,
-        "n": int(rows.sum()),
-        "value": estimate_values(found["own"]),
-        "minus_whole": estimate_values(change),
-        "relative_loss": round(worse * change.value / found["whole"].value, 5),
-    }
+    name = target.task.name
+    told = compared(target, {WHOLE: whole[name], "own": said[name]}, subjects, WHOLE, quick)
+    worse = -1 if higher_is_better(target.task.metric) else 1
+    return {**told, "relative_loss": worse * told["own"]["relative"]}
 
 
 if __name__ == "__main__":

@@ -24,14 +24,24 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from enecg.cohort.manifest import Cohort
 from enecg.cohort.simulated import make_cohort
+from enecg.cohort.split import subject_folds
 from enecg.embed.parallel import cpus
+from enecg.ensemble.fit import FEWEST_OF_CLASS, learnable
+from enecg.evaluate.bootstrap import bootstrap
+from enecg.evaluate.score import estimate_values
 from enecg.experts import generate, registry
 from enecg.experts.base import Expert
 from enecg.experts.published import PublishedExpert, find
+from enecg.metrics import evaluate, higher_is_better
+from enecg.tasks import Target, parse_tasks
 
-TASKS: Final = "rr_interval,age,sex,potassium,arrhythmia"
+TASKS: Final = "rr_interval,age,sex,potassium,arrhythmia"  # of a generated cohort
+REAL_TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"
+FOLDS: Final = 5
 Measured = tuple[dict[str, float], dict[str, Any]]  # ratios and figures
 
 
@@ -113,6 +123,58 @@ def real(recordings: int) -> Cohort | None:
         return None
     cohort = Cohort.load(folder / "manifest.csv", "fs == 500 and n_samples == 5000 and units == 'mV'")
     return cohort.take(range(min(recordings, len(cohort))))
+
+
+def ptbxl(quick: bool, last: int = 9) -> Cohort:
+    """Folds 1 to `last` of PTB-XL at 100 Hz, for questions of quality; two of them for a quick run."""
+    folder = data_folder()
+    if folder is None:
+        raise SystemExit("set ENECG_DATA to the folder that holds manifest.csv")
+    return Cohort.load(
+        folder / "manifest.csv",
+        f'record.str.startswith("ptbxl_filtered_100hz/") and strat_fold <= {2 if quick else last}',
+    )
+
+
+def folded(cohort: Cohort) -> tuple[np.ndarray, list[Target]]:
+    """The fold of each recording, by subject, and the targets of `REAL_TASKS` with what every fold can learn."""
+    fold = subject_folds(cohort.subjects, FOLDS, 0)
+    parts = [fold != k for k in range(FOLDS)]
+    return fold, [learnable(cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(REAL_TASKS)]
+
+
+def compared(
+    target: Target, answers: Mapping[str, np.ndarray], subjects: np.ndarray, base: str, quick: bool = False
+) -> dict[str, Any]:
+    """The task's metric of each answer, and what each is minus `base`, paired, on the recordings that all answered.
+
+    Args:
+        target: labels.
+        answers: name -> values, probabilities or scores `[recording, output]`.
+        subjects: `[recording]`, the unit of the bootstrap.
+        base: the one that the others are compared with.
+        quick: fewer resamples.
+    """
+    rows = target.known & np.all([np.isfinite(each).all(1) for each in answers.values()], axis=0)
+    kind, metric, y = target.task.kind, target.task.metric, target.y[rows]
+
+    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: evaluate(kind, y, each[rows], weights, names=(metric,))[metric] for name, each in answers.items()}
+
+    found = bootstrap(statistics, subjects[rows], 100 if quick else 1000, 0)
+    told: dict[str, Any] = {"metric": metric, "n": int(rows.sum())}
+    for name, estimate in found.items():
+        change = estimate - found[base]
+        told[name] = {"value": estimate_values(estimate)} | (
+            {}
+            if name == base
+            else {
+                f"minus {base}": estimate_values(change),
+                "relative": round(change.value / found[base].value, 5),
+                "verdict": change.verdict(higher_is_better(metric)),
+            }
+        )
+    return told
 
 
 def offline() -> list[Expert]:

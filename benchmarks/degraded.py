@@ -10,7 +10,6 @@ Real recordings and noise (MIT-BIH Noise Stress Test, Moody et al. 1984) are tak
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,31 +17,32 @@ from typing import Any, Final
 
 import h5py
 import numpy as np
-from common import Measured, run
+from common import FOLDS, Measured, compared, data_folder, folded, offline, ptbxl, run
+from gates import Weighed
+from gates import fit as fit_shared
 from rich.progress import track
 
 from enecg.cohort.manifest import Cohort
-from enecg.cohort.split import subject_folds
 from enecg.embed.pipeline import embed_recordings
 from enecg.ensemble.combine import Combiner
-from enecg.ensemble.fit import FEWEST_OF_CLASS, fit_heads, learnable
+from enecg.ensemble.fit import fit_heads
 from enecg.ensemble.gate import best_gate, fit_gate, view_of
 from enecg.ensemble.recipe import ExpertInfo, Recipe
 from enecg.ensemble.rivals import is_member
-from enecg.evaluate.bootstrap import bootstrap
-from enecg.evaluate.score import estimate_values
 from enecg.experts import registry
-from enecg.experts.base import Expert
-from enecg.metrics import evaluate, higher_is_better
+from enecg.experts.base import Card, Expert
+from enecg.experts.inputs import Batch, InputSpec
+from enecg.leads import STANDARD
 from enecg.readers import read
 from enecg.recording import Recording
-from enecg.tasks import Target, parse_tasks
+from enecg.tasks import Target
 
-TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"
-WHERE: Final = 'record.str.startswith("ptbxl_filtered_100hz/")'
 KINDS: Final = ("lost leads", "noise for leads", "noise", "short")
 VIEWS: Final = ("quality", "rhythm", "outputs", "rocket", "tiny", "lead-ii")
-FOLDS: Final = 5
+SHARED: Final = ("quality", "rhythm")  # views of a gate that all tasks share
+LEADS: Final = ("II", "V2", "V5")  # that a learned convolution looks at
+CONVOLUTION: Final = "convolution"
+LEARNED: Final = (CONVOLUTION, f"{CONVOLUTION}, shared", *(f"{view}, shared" for view in SHARED))
 SEED: Final = 20251122
 NOISE_RATE: Final = 360.0  # Hz, of the noise tracks
 QUICK: Final = 300  # recordings
@@ -50,19 +50,19 @@ QUICK: Final = 300  # recordings
 
 def measure(quick: bool, folder: Path) -> Measured:
     """Heads once in each fold; on their out-of-fold scores the gate that `fit` would choose, and one on each view."""
-    data = Path(os.environ.get("ENECG_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-    cohort = Cohort.load(data / "manifest.csv", WHERE)
+    cohort, data = ptbxl(quick), data_folder()
+    assert data is not None
     if quick:
         cohort = cohort.take(np.arange(QUICK))
-    experts = [registry.create(name) for name in (*registry.SETS["offline"], "quality", "lead-ii")]
+    experts = [*offline(), registry.create("quality"), registry.create("lead-ii"), FewLeads()]
     kinds, embeddings = _embedded(cohort, experts, _noise(data / "noise" / "nstdb.h5"))
     infos = [ExpertInfo.of(expert) for expert in experts]
     recipe = Recipe(closed_form=quick)
-    fold = subject_folds(cohort.subjects, FOLDS, 0)
-    parts = [fold != k for k in range(FOLDS)]
-    targets = [learnable(cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(TASKS)]
+    fold, targets = folded(cohort)
     said: dict[str, dict[str, np.ndarray]] = {
-        target.task.name: {name: np.full(target.y.shape, np.nan) for name in ("static", "as fit does", *VIEWS)}
+        target.task.name: {
+            name: np.full(target.y.shape, np.nan) for name in ("static", "as fit does", *VIEWS, *LEARNED)
+        }
         for target in targets
     }
     kept: dict[str, list[str]] = {target.task.name: [] for target in targets}
@@ -71,11 +71,11 @@ def measure(quick: bool, folder: Path) -> Measured:
         part = _Fold(infos, {n: m[inside] for n, m in embeddings.items()}, cohort.subjects[inside], recipe)
         heads = part.heads([target.take(inside) for target in targets])
         there = {name: matrix[outside] for name, matrix in embeddings.items()}
-        for target in targets:
-            task, own = target.task.name, said[target.task.name]
-            for name, answer in part.answers(target.take(inside), heads, there).items():
-                own[name][outside] = answer
-            kept[task].append(part.chosen)
+        for task, answers in part.answers([target.take(inside) for target in targets], heads, there).items():
+            for name, answer in answers.items():
+                said[task][name][outside] = answer
+        for task, chosen in part.chosen.items():
+            kept[task].append(chosen)
     figures: dict[str, Any] = {
         "recordings": len(cohort),
         "subjects": len(set(cohort.subjects)),
@@ -83,7 +83,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         "tasks": {
             target.task.name: {
                 "gates_kept": kept[target.task.name],
-                **_compared(target, said[target.task.name], cohort.subjects),
+                **compared(target, said[target.task.name], cohort.subjects, "static", quick),
             }
             for target in targets
         },
@@ -111,52 +111,75 @@ class _Fold:
         self, infos: Sequence[ExpertInfo], embeddings: dict[str, np.ndarray], subjects: np.ndarray, recipe: Recipe
     ) -> None:
         self.infos, self.embeddings, self.subjects, self.recipe = infos, embeddings, subjects, recipe
-        self.chosen = ""
+        self.chosen: dict[str, str] = {}
 
     def heads(self, targets: Sequence[Target]) -> Any:
         """Fitted heads and their out-of-fold scores."""
         return fit_heads(self.embeddings, targets, self.subjects, self.infos, self.recipe, 0, lambda _: None)
 
-    def answers(self, target: Target, heads: Any, there: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Answers of the static weights, of the gate that `fit` would keep, and of a gate on each view."""
+    def answers(
+        self, targets: Sequence[Target], heads: Any, there: dict[str, np.ndarray]
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """Per task: of the static weights, of the gate that `fit` would keep, and of gates on all views."""
         predictors, scores = heads
-        task = target.task.name
-        members = [p for p in predictors if task in p.tasks and is_member(p.name)]
-        own = [scores[p.name][task] for p in members]
-        test = [p.scores(there)[task] for p in members]
-        combiner = Combiner.fit([p.name for p in members], own, target, "shares")
-        passed = combiner.passed_through(own, target)
-        found = {"static": passed.predict(test)}
+        weighed, tests, found = [], [], {}
+        for target in targets:
+            task = target.task.name
+            members = [p for p in predictors if task in p.tasks and is_member(p.name)]
+            own = [scores[p.name][task] for p in members]
+            tests.append([p.scores(there)[task] for p in members])
+            weighed.append(Weighed(Combiner.fit([p.name for p in members], own, target, "shares"), own, target))
+            found[task] = self._apart(weighed[-1], tests[-1], there)
+        for view in (*SHARED, CONVOLUTION):
+            shared = fit_shared(_seen(view, self.embeddings), weighed, self.subjects)
+            residuals = shared.residuals(_seen(view, there))
+            for one, test, residual in zip(weighed, tests, residuals, strict=True):
+                found[one.target.task.name][f"{view}, shared"] = one.combiner.predict(test, residual)
+        for one, test in zip(weighed, tests, strict=True):
+            gate = fit_shared(_seen(CONVOLUTION, self.embeddings), [one], self.subjects)
+            residual = gate.residuals(_seen(CONVOLUTION, there))[0]
+            found[one.target.task.name][CONVOLUTION] = one.combiner.predict(test, residual)
+        return found
+
+    def _apart(self, task: Weighed, test: Sequence[np.ndarray], there: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Answers of a task's static weights and of gates of its own."""
+        combiner, own, target = task.combiner, task.scores, task.target
+        found = {"static": combiner.passed_through(own, target).predict(test)}
         for view in VIEWS:
             seen = view_of(view, self.embeddings, combiner.calibrated(own))
             gate, _ = fit_gate(combiner, own, target, seen, self.subjects)
             found[view] = combiner.predict(test, gate.residual(view_of(view, there, combiner.calibrated(test))))
         tried = best_gate(combiner, own, target, self.embeddings, self.recipe.gates, self.subjects)
         helps = tried is not None and tried[2].helps
-        self.chosen = tried[0] if tried is not None and helps else "none"
-        found["as fit does"] = found[self.chosen] if helps else found["static"]
+        self.chosen[target.task.name] = chosen = tried[0] if tried is not None and helps else "none"
+        found["as fit does"] = found[chosen] if helps else found["static"]
         return found
 
 
-def _compared(target: Target, said: dict[str, np.ndarray], subjects: np.ndarray) -> dict[str, Any]:
-    """The task's metric of everyone, and each gate minus the static weights, paired."""
-    rows = target.known & np.all([np.isfinite(each).all(1) for each in said.values()], axis=0)
-    metric, kind, y = target.task.metric, target.task.kind, target.y[rows]
+class FewLeads(Expert):
+    """The samples of three leads, for a gate that learns what to look for."""
 
-    def statistics(weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {name: evaluate(kind, y, each[rows], weights, names=(metric,))[metric] for name, each in said.items()}
+    view = True
+    card = Card(
+        name="few-leads",
+        title="10 s of leads II, V2 and V5 at 100 Hz",
+        source="Analytic",
+        licence="Apache-2.0",
+        dim=len(LEADS) * 1000,
+        input=InputSpec(rate=100.0, seconds=10.0, max_windows=1, scaling="record_zscore"),
+    )
 
-    found = bootstrap(statistics, subjects[rows], 1000, 0)
-    told: dict[str, Any] = {"metric": metric, "n": int(rows.sum()), "static": estimate_values(found["static"])}
-    for name in said:
-        if name != "static":
-            change = found[name] - found["static"]
-            told[name] = {
-                "value": found[name].value,
-                "minus_static": estimate_values(change),
-                "verdict": change.verdict(higher_is_better(metric)),
-            }
-    return told
+    def encode(self, batch: Batch) -> np.ndarray:
+        """float32 `[window, 3000]`."""
+        return batch.signal[:, [STANDARD.index(lead) for lead in LEADS]].reshape(len(batch.signal), -1)
+
+
+def _seen(view: str, embeddings: dict[str, np.ndarray]) -> np.ndarray:
+    """What a gate of `gates` looks at."""
+    if view != CONVOLUTION:
+        return embeddings[view]
+    flat = embeddings[FewLeads.card.name]
+    return flat.reshape(len(flat), len(LEADS), -1)
 
 
 def degrade(recording: Recording, kind: str, noise: np.ndarray, rng: np.random.Generator) -> Recording:
@@ -194,7 +217,7 @@ def _drawn(noise: np.ndarray, leads: int, samples: int, rate: float, rng: np.ran
         piece = noise[track_, start : start + size]
         found[lead] = np.interp(np.arange(samples) / rate, np.arange(size) / NOISE_RATE, piece)
     found -= found.mean(1, keepdims=True)
-    return found / np.maximum(found.std(1, keepdims=True), 1e-9)
+    return np.asarray(found / np.maximum(found.std(1, keepdims=True), 1e-9))
 
 
 def _noise(path: Path) -> np.ndarray:

@@ -33,7 +33,7 @@ from enecg.readers import read
 
 EXPERTS: Final = (
     "tiny", "openecg", "merl", "ecgfounder", "ecg-fm", "st-mem", "moment-small", "hubert-ecg-small", "ecg-jepa",
-    "tempo", "timesnet-enecg",
+    "tempo", "timesnet-enecg", "clef-small", "melp", "chronos-bolt-tiny", "xecg", "tirex",
 )  # fmt: skip
 QUICK: Final = ("tiny", "merl")
 WINDOWS: Final = 4  # in a batch

@@ -14,32 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import Measured, data_folder, network, run
+from common import Measured, compared, folded, network, ptbxl, run
 
-from enecg.cohort.manifest import Cohort
-from enecg.cohort.split import subject_folds
 from enecg.embed.gather import gather
 from enecg.embed.store import Store
-from enecg.ensemble.fit import FEWEST_OF_CLASS, learnable
 from enecg.ensemble.heads.linear import Kernel, Ridge
 from enecg.ensemble.recipe import WIDE
-from enecg.evaluate.bootstrap import bootstrap
-from enecg.evaluate.score import estimate_values
-from enecg.metrics import evaluate, higher_is_better
-from enecg.tasks import Target, parse_tasks
 
-TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"
-WHERE: Final = 'record.str.startswith("ptbxl_filtered_100hz/") and strat_fold <= 5'
 LEADS: Final = {"clef-small": 8, "moment-small": 8, "chronos-bolt-tiny": 12}  # that stand side by side
-FOLDS: Final = 5
+LAST_FOLD: Final = 5
 
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`tasks_better_apart`, of all networks: in how many tasks leads apart are better, and in how many worse."""
-    home = data_folder()
-    if home is None:
-        raise SystemExit("set ENECG_DATA to the folder that holds manifest.csv")
-    cohort = Cohort.load(home / "manifest.csv", WHERE)
+    cohort = ptbxl(quick, LAST_FOLD)
     if quick:
         cohort = cohort.take(range(200))
     figures: dict[str, Any] = {}
@@ -47,9 +35,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         expert = network(name, folder)
         data = gather(cohort, [expert], Store(folder / "store"))
         subjects, apart = data.cohort.subjects, data.embeddings[name]
-        fold = subject_folds(subjects, FOLDS, 0)
-        parts = [fold != k for k in range(FOLDS)]
-        targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(TASKS)]
+        fold, targets = folded(data.cohort)
         said = {}
         for label, x in (("apart", apart), ("averaged", _averaged(apart, LEADS[name]))):
             head = Ridge() if x.shape[1] > WIDE else Kernel()
@@ -58,11 +44,11 @@ def measure(quick: bool, folder: Path) -> Measured:
             "recordings": len(data.cohort),
             "numbers_apart": apart.shape[1],
             "tasks": {
-                target.task.name: _compared(target, said["apart"][i], said["averaged"][i], subjects)
+                target.task.name: compared(target, {who: each[i] for who, each in said.items()}, subjects, "averaged")
                 for i, target in enumerate(targets)
             },
         }
-    verdicts = [task["verdict"] for network_ in figures.values() for task in network_["tasks"].values()]
+    verdicts = [task["apart"]["verdict"] for network_ in figures.values() for task in network_["tasks"].values()]
     ratios = {f"tasks_{verdict}_apart": float(verdicts.count(verdict)) for verdict in ("better", "worse")}
     return {"tasks": float(len(verdicts)), **ratios}, figures
 
@@ -73,28 +59,6 @@ def _averaged(apart: np.ndarray, leads: int) -> np.ndarray:
     there = np.isfinite(each)
     total = np.where(there, each, 0).sum(1) / np.maximum(there.sum(1), 1)
     return np.asarray(np.where(there.any(1), total, np.nan), np.float32)
-
-
-def _compared(target: Target, apart: np.ndarray, averaged: np.ndarray, subjects: np.ndarray) -> dict[str, Any]:
-    known, task = target.known, target.task
-    y = target.y[known]
-
-    def values(weights: np.ndarray) -> dict[str, np.ndarray]:
-        both = {"apart": apart, "averaged": averaged}
-        return {
-            label: evaluate(task.kind, y, scores[known], weights, names=(task.metric,))[task.metric]
-            for label, scores in both.items()
-        }
-
-    found = bootstrap(values, subjects[known], 1000, 0)
-    change = found["apart"] - found["averaged"]
-    return {
-        "metric": task.metric,
-        "n": int(known.sum()),
-        **{label: estimate_values(each) for label, each in found.items()},
-        "apart_minus_averaged": estimate_values(change),
-        "verdict": change.verdict(higher_is_better(task.metric)),
-    }
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Embeddings come from the store in the user's cache. Heads are timed by turns wit
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,28 +16,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import Measured, run
+from common import FOLDS, Measured, compared, folded, ptbxl, run
 
-from enecg.cohort.manifest import Cohort
-from enecg.cohort.split import subject_folds
 from enecg.embed.gather import gather
 from enecg.embed.store import Store
-from enecg.ensemble.fit import FEWEST_OF_CLASS, learnable
 from enecg.ensemble.heads.base import FittedHead, Head
 from enecg.ensemble.heads.ffn import FFN
 from enecg.ensemble.heads.linear import Kernel, Ridge
-from enecg.evaluate.bootstrap import bootstrap
-from enecg.evaluate.score import estimate_values
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder
-from enecg.metrics import evaluate
-from enecg.tasks import Target, parse_tasks
+from enecg.tasks import Target
 
-TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"
-WHERE: Final = 'record.str.startswith("ptbxl_filtered_100hz/")'
 EXPERTS: Final = ("rhythm", "tiny")
 RANKS: Final = (2, 4, 8, 16, 32)
-FOLDS: Final = 5
 BASE: Final = "trunk"
 
 
@@ -83,15 +73,10 @@ def _bytes(head: FittedHead) -> int:
 
 def measure(quick: bool, folder: Path) -> Measured:
     """Every variant on every expert."""
-    home = os.environ.get("ENECG_DATA")
-    if home is None:
-        raise SystemExit("set ENECG_DATA to the folder that holds manifest.csv")
-    cohort = Cohort.load(Path(home) / "manifest.csv", WHERE + (" and strat_fold <= 2" if quick else ""))
+    cohort = ptbxl(quick)
     names = EXPERTS[:1] if quick else EXPERTS
     data = gather(cohort, [registry.create(name) for name in names], Store(cache_folder() / "store"))
-    fold = subject_folds(data.cohort.subjects, FOLDS, 0)
-    parts = [fold != k for k in range(FOLDS)]
-    targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(TASKS)]
+    fold, targets = folded(data.cohort)
     figures: dict[str, Any] = {"recordings": len(data.cohort), "subjects": len(set(data.cohort.subjects))}
     figures["tasks"] = {t.task.name: {"n": int(t.known.sum()), "outputs": t.y.shape[1]} for t in targets}
     ratios = {}
@@ -100,7 +85,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         for k in range(FOLDS):
             for variant in list(variants.values())[:: 1 if k % 2 == 0 else -1]:
                 variant.fit(data.embeddings[name], targets, data.cohort.subjects, fold, k)
-        figures[name] = _figures(variants, targets, data.cohort.subjects, 100 if quick else 1000)
+        figures[name] = _figures(variants, targets, data.cohort.subjects, quick)
         for label, variant in variants.items():
             ratios[f"{name}: seconds of {label} over {BASE}"] = sum(variant.seconds) / sum(variants[BASE].seconds)
     return ratios, figures
@@ -121,33 +106,21 @@ def _variants(targets: Sequence[Target], ranks: Sequence[int]) -> dict[str, Vari
 
 
 def _figures(
-    variants: Mapping[str, Variant], targets: Sequence[Target], subjects: np.ndarray, replicates: int
+    variants: Mapping[str, Variant], targets: Sequence[Target], subjects: np.ndarray, quick: bool
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    costs = {
         label: {
             "trained": variant.trained,
             "bytes": variant.size,
             "seconds_per_fold": round(float(np.median(variant.seconds)), 2),
-            "tasks": {},
         }
         for label, variant in variants.items()
     }
-    for i, target in enumerate(targets):
-        known, task = target.known, target.task
-        y = target.y[known]
-        scores = {label: variant.scores[i][known] for label, variant in variants.items()}
-
-        def values(
-            weights: np.ndarray, y: np.ndarray = y, scores: Mapping[str, np.ndarray] = scores, kind: Any = task.kind,
-            metric: str = task.metric,
-        ) -> dict[str, np.ndarray]:  # fmt: skip
-            return {label: evaluate(kind, y, s, weights, names=(metric,))[metric] for label, s in scores.items()}
-
-        estimates = bootstrap(values, subjects[known], replicates)
-        for label, estimate in estimates.items():
-            minus = estimate_values(estimate - estimates[BASE])
-            found[label]["tasks"][task.name] = {task.metric: estimate_values(estimate), f"minus {BASE}": minus}
-    return found
+    tasks = {
+        target.task.name: compared(target, {label: v.scores[i] for label, v in variants.items()}, subjects, BASE, quick)
+        for i, target in enumerate(targets)
+    }
+    return {"costs": costs, "tasks": tasks}
 
 
 if __name__ == "__main__":
