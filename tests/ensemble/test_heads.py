@@ -180,7 +180,6 @@ def test_ridge_on_a_part_is_that_of_the_part_alone() -> None:
 @pytest.mark.parametrize("dim", [20, 700])
 def test_filling_unknown_labels_comes_to_the_ridge_on_the_known(dim: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "SETTLED", 1e-6)
-    monkeypatch.setattr(linear, "ROUNDS", 100)
     monkeypatch.setattr(linear, "ALPHAS", np.array([3.0]))
     rng = np.random.default_rng(4)
     z = rng.normal(size=(600, dim)).astype(np.float32)
@@ -194,11 +193,9 @@ def test_filling_unknown_labels_comes_to_the_ridge_on_the_known(dim: int, monkey
     assert np.abs(ours - theirs).max() < 0.01 * theirs.std()
 
 
-def test_many_rows_are_solved_together_and_few_by_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [np.arange(100) < 100, np.arange(100) >= 10, np.arange(100) < 30]
-    assert linear._alike(known) == [[0], [1], [2]]
-    monkeypatch.setattr(linear, "LOOKED", 50)
-    assert linear._alike(known) == [[0, 1], [2]]
+def test_tasks_that_know_much_the_same_rows_are_solved_together() -> None:
+    known = [np.arange(100) < 100, np.arange(100) >= 10, np.arange(100) < 30, np.arange(100) < 25]
+    assert linear._alike(known) == [[0, 1], [2, 3]]
 
 
 def test_some_rows_choose_the_penalty_of_many(monkeypatch: pytest.MonkeyPatch) -> None:

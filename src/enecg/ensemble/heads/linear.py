@@ -18,9 +18,9 @@ from enecg.tasks import Target
 ALPHAS = np.logspace(-2, 3.5, 23)
 LOOKED = 4096  # rows, at most, on which leave-one-out chooses the penalty
 PORTION = 4096  # rows whose inner products are summed in single precision
-SHARED = 0.8  # of a group's rows must each of its tasks know for them to be solved together, if they are many
-ROUNDS = 20  # of filling labels that are not known
-SETTLED = 1e-3  # standard deviations: labels that are filled in change no more
+SHARED = 0.8  # of a group's rows must each of its tasks know, for them to share a decomposition
+STEPS = 100  # of conjugate gradients, at most
+SETTLED = 1e-3  # standard deviations of an output: what is left of the error when they end
 
 
 class Ridges:
@@ -46,8 +46,8 @@ class Ridges:
 
         Args:
             rows: positions of the rows to train on, ascending.
-            y: float64 `[len(rows), output]`, NaN where a label is not known: it is taken as predicted, again and again,
-                which comes to the ridge on the known ones (expectation-maximisation, Dempster et al. 1977).
+            y: float64 `[len(rows), output]`, NaN where a label is not known. Such a label is set to what is then
+                predicted for it, which comes to the ridge on the known ones.
 
         Returns:
             Coefficients `[feature, output]`, intercepts `[output]`, chosen penalties `[output]` (relative).
@@ -55,20 +55,13 @@ class Ridges:
         basis = self._dual(rows) if self.wide else self._primal(rows)
         known = np.isfinite(y)
         filled = np.where(known, y, np.nanmean(y, axis=0))
-        gaps = np.flatnonzero(~known.all(1))
-        there = self.features[rows[gaps]]
-        alpha = np.empty(0)
-        for turn in range(ROUNDS):
-            intercept = filled.mean(0)
-            alpha = basis.penalties(filled - intercept, known) if turn < 2 else alpha
-            weights = basis.shrink(filled - intercept, alpha)
-            coefficients = basis.coefficients(weights)
-            intercept = intercept - basis.mean @ coefficients
-            before = filled[gaps]
-            filled[gaps] = np.where(known[gaps], before, there @ coefficients + intercept)
-            if (np.abs(filled[gaps] - before) <= SETTLED * filled.std(0)).all():
-                break
-        return coefficients.astype(np.float32), intercept, alpha
+        if not known.all():
+            filled = basis.fill(filled, known, basis.penalties(filled, known))
+        alpha = basis.penalties(filled, known)
+        if not known.all():
+            filled = basis.fill(filled, known, alpha)
+        coefficients = basis.coefficients(basis.shrink(filled, alpha))
+        return coefficients.astype(np.float32), filled.mean(0) - basis.mean @ coefficients, alpha
 
     def _dual(self, rows: np.ndarray) -> _Basis:
         products = self._products[np.ix_(rows, rows)]
@@ -112,36 +105,72 @@ class _Basis(ABC):
         looked: positions in `rows` that choose the penalty.
     """
 
-    left: np.ndarray  # [looked, component]
-
     def __init__(self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray) -> None:
         self.features, self.rows, self.values, self.looked = features, rows, values, looked
         self.mean = features[rows].mean(0, dtype=np.float64)
         self.unit = float(values.sum() / len(rows)) or 1.0
 
     @abstractmethod
-    def project(self, y: np.ndarray) -> np.ndarray:
+    def left(self, positions: np.ndarray) -> np.ndarray:
+        """Left singular vectors at some positions in `rows`: float64 `[position, component]`."""
+
+    @abstractmethod
+    def _project(self, y: np.ndarray) -> np.ndarray:
         """Left singular vectors times `y` `[len(rows), output]` of mean zero."""
 
     @abstractmethod
     def coefficients(self, weights: np.ndarray) -> np.ndarray:
         """float64 `[feature, output]` from weights of the left singular vectors."""
 
+    def project(self, y: np.ndarray) -> np.ndarray:
+        """Left singular vectors times `y` `[len(rows), output]`: `[component, output]`."""
+        return self._project(y - y.mean(0))
+
     def penalties(self, y: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Relative penalties `[output]` chosen by leave-one-out where `y` is known."""
-        projected, truth, judged = self.project(y), y[self.looked], known[self.looked]
-        squares = self.left**2
+        left, projected = self.left(self.looked), self.project(y)
+        truth, judged, squares = (y - y.mean(0))[self.looked], known[self.looked], left**2
         errors = np.empty((len(ALPHAS), y.shape[1]))
         for i, alpha in enumerate(ALPHAS):
             shrink = self.values / (self.values + alpha * self.unit)
             leverage = 1 / len(self.rows) + squares @ shrink
-            residual = truth - self.left @ (shrink[:, None] * projected)
+            residual = truth - left @ (shrink[:, None] * projected)
             errors[i] = ((residual / np.maximum(1 - leverage, 1e-5)[:, None]) ** 2).mean(0, where=judged)
         return np.asarray(ALPHAS[errors.argmin(0)])
 
     def shrink(self, y: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         """Weights of the left singular vectors `[component, output]` with these penalties."""
         return np.asarray(self.project(y) / (self.values[:, None] + alpha * self.unit))
+
+    def fill(self, y: np.ndarray, known: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+        """`y` with what is not known as the ridge predicts that learns it, too: by conjugate gradients.
+
+        What is predicted for the gaps is linear in what is put there; the residual of that, hat matrix less one, is
+        definite.
+        """
+        gaps = np.flatnonzero(~known.all(1))
+        left, missing = self.left(gaps), ~known[gaps]
+        shrink = self.values[:, None] / (self.values[:, None] + alpha * self.unit)
+
+        def residual(put: np.ndarray) -> np.ndarray:
+            """What is put into the gaps less what is predicted of it."""
+            return np.asarray(missing * (put - put.sum(0) / len(self.rows) - left @ (shrink * (left.T @ put))))
+
+        change = np.zeros(missing.shape)
+        error = missing * (y.mean(0) + left @ (shrink * self.project(y)) - y[gaps])
+        direction, size = error, (error**2).sum(0)
+        enough = missing.sum(0) * (SETTLED * y.std(0)) ** 2
+        for _ in range(STEPS):
+            if (size <= enough).all():
+                break
+            curved = residual(direction)
+            step = size / np.maximum((direction * curved).sum(0), 1e-300)
+            change, error = change + step * direction, error - step * curved
+            size, before = (error**2).sum(0), size
+            direction = error + direction * (size / np.maximum(before, 1e-300))
+        found = y.copy()
+        found[gaps] += change
+        return found
 
 
 class _Dual(_Basis):
@@ -151,10 +180,14 @@ class _Dual(_Basis):
         self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, left: np.ndarray
     ) -> None:
         super().__init__(features, rows, values, looked)
-        self.whole, self.left = left, left[looked]
+        self.whole = left
 
     @override
-    def project(self, y: np.ndarray) -> np.ndarray:
+    def left(self, positions: np.ndarray) -> np.ndarray:
+        return np.asarray(self.whole[positions])
+
+    @override
+    def _project(self, y: np.ndarray) -> np.ndarray:
         return np.asarray(self.whole.T @ y)
 
     @override
@@ -171,11 +204,14 @@ class _Primal(_Basis):
     ) -> None:
         super().__init__(features, rows, values, looked)
         self.right = right
-        centred = features[rows[looked]] - self.mean.astype(np.float32)
-        self.left = (centred @ (right / np.sqrt(values)).astype(np.float32)).astype(np.float64)
 
     @override
-    def project(self, y: np.ndarray) -> np.ndarray:
+    def left(self, positions: np.ndarray) -> np.ndarray:
+        centred = self.features[self.rows[positions]] - self.mean.astype(np.float32)
+        return np.asarray((centred @ (self.right / np.sqrt(self.values)).astype(np.float32)).astype(np.float64))
+
+    @override
+    def _project(self, y: np.ndarray) -> np.ndarray:
         spread = np.zeros((len(self.features), y.shape[1]), np.float32)
         spread[self.rows] = y
         cross = (self.features.T @ spread).astype(np.float64)
@@ -283,16 +319,12 @@ def _scores(target: Target) -> np.ndarray:
 
 
 def _alike(known: Sequence[np.ndarray]) -> list[list[int]]:
-    """Tasks in groups: each knows the same rows, or where there are more than `LOOKED` at least `SHARED` of them.
-
-    With few rows a label that is filled in weighs on its own prediction, and filling does not come to rest.
-    """
-    share = SHARED if max(own.sum() for own in known) > LOOKED else 1.0
+    """Tasks in groups: each knows at least `SHARED` of the rows that its group knows."""
     groups: list[list[int]] = []
     for i in sorted(range(len(known)), key=lambda i: -int(known[i].sum())):
         for group in groups:
             rows = np.any([known[j] for j in (*group, i)], axis=0)
-            if min(known[j].sum() for j in (*group, i)) >= share * rows.sum():
+            if min(known[j].sum() for j in (*group, i)) >= SHARED * rows.sum():
                 group.append(i)
                 break
         else:
