@@ -134,11 +134,13 @@ class _Fold:
             shared = fit_shared(_seen(view, self.embeddings), weighed, self.subjects)
             residuals = shared.residuals(_seen(view, there))
             for one, test, residual in zip(weighed, tests, residuals, strict=True):
-                found[one.target.task.name][f"{view}, shared"] = one.combiner.predict(test, residual)
+                found[one.target.task.name][f"{view}, shared"] = one.combiner.predict(
+                    test, one.combiner.scaled(residual)
+                )
         for one, test in zip(weighed, tests, strict=True):
             gate = fit_shared(_seen(CONVOLUTION, self.embeddings), [one], self.subjects)
             residual = gate.residuals(_seen(CONVOLUTION, there))[0]
-            found[one.target.task.name][CONVOLUTION] = one.combiner.predict(test, residual)
+            found[one.target.task.name][CONVOLUTION] = one.combiner.predict(test, one.combiner.scaled(residual))
         return found
 
     def _apart(self, task: Weighed, test: Sequence[np.ndarray], there: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -146,9 +148,10 @@ class _Fold:
         combiner, own, target = task.combiner, task.scores, task.target
         found = {"static": combiner.passed_through(own, target).predict(test)}
         for view in VIEWS:
-            seen = view_of(view, self.embeddings, combiner.calibrated(own))
+            seen = view_of(view, self.embeddings, combiner, own)
             gate, _ = fit_gate(combiner, own, target, seen, self.subjects)
-            found[view] = combiner.predict(test, gate.residual(view_of(view, there, combiner.calibrated(test))))
+            gated = gate.gated(view_of(view, there, combiner, test), combiner)
+            found[view] = combiner.predict(test, gated)
         tried = best_gate(combiner, own, target, self.embeddings, self.recipe.gates, self.subjects)
         helps = tried is not None and tried[2].helps
         self.chosen[target.task.name] = chosen = tried[0] if tried is not None and helps else "none"

@@ -183,18 +183,20 @@ def test_platt_equals_logistic_regression(prevalence: float, distance: float) ->
     assert np.abs(sigmoid(ours(scores))[:, 0] - theirs.predict_proba(scores)[:, 1]).max() < 0.05
 
 
-def test_gate_residual_keeps_the_total_weight() -> None:
+def test_log_factors_keep_the_total_weight() -> None:
     members, target = _classes("multilabel")
     combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "heads")
-    residual = np.random.default_rng(0).normal(size=(len(target.y), 3))
-    weights = combiner.effective(combiner.calibrated(members), residual)
+    gated = combiner.scaled(np.random.default_rng(0).normal(size=(len(target.y), 3)))
+    weights = combiner.effective(combiner.calibrated(members), gated)
     assert np.allclose(weights.sum(0), combiner.weights.sum(0))
 
 
-def test_zero_residual_changes_nothing() -> None:
+def test_log_factors_of_zero_change_nothing() -> None:
     members, target = _regression()
     combiner = Combiner.fit(["a/x", "b/x", "c/x"], members, target, "heads")
-    assert np.allclose(combiner.predict(members), combiner.predict(members, np.zeros((len(target.y), 3))))
+    assert np.allclose(
+        combiner.predict(members), combiner.predict(members, combiner.scaled(np.zeros((len(target.y), 3))))
+    )
 
 
 def test_shares_sum_to_one_over_experts() -> None:

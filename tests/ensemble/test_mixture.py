@@ -78,8 +78,8 @@ def test_the_answer_is_the_softmax_weighted_sum_of_the_heads(ensemble: Ensemble)
     embeddings, _, _ = _data(40, seed=1)
     found = ensemble.predict(embeddings)["age"]
     gate = ensemble.models["age"].gate
-    assert gate is not None
-    weights = softmax(gate.residual(embeddings["lead-ii"]), axis=1)
+    assert isinstance(gate, MixtureGate)
+    weights = softmax(gate.logits(embeddings["lead-ii"]), axis=1)
     heads = [p.scores(embeddings)["age"][:, 0] for p in ensemble.predictors if p.name.endswith(HEAD)]
     np.testing.assert_allclose(found.value[:, 0], (weights * np.stack(heads, 1)).sum(1), rtol=1e-6)
     for i, info in enumerate(INFOS):

@@ -10,7 +10,7 @@ import pytest
 
 from enecg.cohort.simulated.record import simulate
 from enecg.embed.pipeline import embed_recordings
-from enecg.ensemble.combine import Combiner, Platt
+from enecg.ensemble.combine import Combiner, Gated, Platt
 from enecg.ensemble.gate import OUTPUTS, Gate
 from enecg.ensemble.model import Ensemble, Predictor, TaskModel
 from enecg.ensemble.recipe import ExpertInfo
@@ -29,10 +29,10 @@ class ByFirstNumber:
 
     limit: float
 
-    def residual(self, view: np.ndarray) -> np.ndarray:
+    def gated(self, view: np.ndarray, combiner: Combiner) -> Gated:
         factors = np.zeros((len(view), len(NAMES)))
-        factors[:, 2] = np.where(np.isnan(view[:, 0]), np.nan, np.where(view[:, 0] > self.limit, -20.0, 0.0))
-        return factors
+        factors[:, 2] = np.where(view[:, 0] > self.limit, -20.0, 0.0)
+        return combiner.scaled(factors)
 
 
 def _ensemble(weights: dict[str, tuple[float, ...]], gates: dict[str, tuple[str, ByFirstNumber]]) -> Ensemble:

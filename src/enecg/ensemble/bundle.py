@@ -26,7 +26,7 @@ from enecg.ensemble.rivals import Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 4
+FORMAT = 5
 TENSORS = "tensors.safetensors"
 
 

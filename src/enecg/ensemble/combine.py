@@ -95,6 +95,19 @@ class Platt:
 
 
 @dataclass
+class Gated:
+    """Weights of each recording's own, as a gate gives them.
+
+    Attributes:
+        weights: `[member, recording, output]`.
+        bias: `[recording, output]`.
+    """
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass
 class Combiner:
     """One task's members, weighted.
 
@@ -116,28 +129,66 @@ class Combiner:
         """`[member, recording, output]`: log odds or values of each member."""
         return np.stack([platt(score) for platt, score in zip(self.platt, scores, strict=True)])
 
-    def effective(self, calibrated: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
-        """Weights per recording `[member, recording, output]`: the gate's say, and none for a member without answer.
+    def effective(self, calibrated: np.ndarray, gated: Gated | None = None) -> np.ndarray:
+        """Weights per recording `[member, recording, output]`, none for a member without answer.
 
         Args:
             calibrated: from `calibrated`.
-            residual: the gate's log factors `[recording, member]`, or None for the static weights.
+            gated: what a gate says; None for the static weights.
         """
-        static, there = self.weights[:, None, :], np.isfinite(calibrated)
+        static = self.weights[:, None, :] if gated is None else gated.weights
+        there = np.isfinite(calibrated)
         whole = there.all(0)
         weights = np.where(whole, static, np.maximum(static, 0) * there)  # what corrects a silent head is left out
-        total = np.where(whole, np.abs(static).sum(0), static.sum(0))
-        if residual is not None:
-            weights = weights * np.exp(residual.T[:, :, None])
         lost = ~weights.any(0)  # every weighted member is silent: the others count alike
         weights = np.where(lost, there.astype(float), weights)
-        return np.asarray(weights * (total / np.maximum(np.abs(weights).sum(0), 1e-12)))
+        scale = static.sum(0) / np.maximum(weights.sum(0), 1e-12)
+        return np.asarray(np.where(whole, weights, weights * scale))
 
-    def combine(self, calibrated: np.ndarray, residual: np.ndarray | None = None) -> np.ndarray:
+    def scaled(self, factors: np.ndarray) -> Gated:
+        """The static weights times e to the power of `factors` `[recording, member]`, of the same sum."""
+        static = self.weights[:, None, :]
+        weights = static * np.exp(factors.T[:, :, None])
+        weights = weights * (np.abs(static).sum(0) / np.maximum(np.abs(weights).sum(0), 1e-12))
+        return Gated(weights, np.tile(self.bias, (len(factors), 1)))
+
+    def combine(self, calibrated: np.ndarray, gated: Gated | None = None) -> np.ndarray:
         """Combined scores `[recording, output]`, before the link; NaN where no member has an answer."""
-        weights = self.effective(calibrated, residual)
-        z: np.ndarray = (np.nan_to_num(calibrated) * weights).sum(0) + self.bias
+        weights = self.effective(calibrated, gated)
+        bias = self.bias if gated is None else gated.bias
+        z: np.ndarray = (np.nan_to_num(calibrated) * weights).sum(0) + bias
         return np.asarray(np.where(np.isfinite(calibrated).any(0), z, np.nan))
+
+    def near(self, calibrated: np.ndarray, y: np.ndarray, rule: Rule) -> tuple[np.ndarray, np.ndarray]:
+        """Weights and biases for some recordings of their own, pulled towards those of all by `PULL`.
+
+        A member that has no weight gets none: nobody need ask it.
+
+        Args:
+            calibrated: log odds or values `[member, recording, output]`, all known.
+            y: labels `[recording, output]`.
+            rule: what may be negative.
+
+        Returns:
+            Weights `[member, output]` and biases `[output]`.
+        """
+        silent = np.stack([p.slope == 0 for p in self.platt]) | ~self.weighted[:, None]
+        space = _Space.of(self.members, silent, rule)
+        stack = np.where(silent[:, None], 0.0, calibrated)
+        charges = np.zeros(len(self.members))
+        if self.kind != "regression":
+            return _logistic(stack, y, self.kind, space, self.weights, self.bias, charges, hold=PULL)
+        centre = float(np.median(y))
+        unit = float(np.median(np.abs(y - centre))) or 1.0
+        bias = (self.bias + centre * (self.weights.sum(0) - 1)) / unit
+        stack, y = (stack - centre) / unit, (y - centre) / unit
+        weights, bias = _logistic(stack, y, self.kind, space, self.weights, bias, charges, hold=PULL)
+        return weights, bias * unit + centre * (1 - weights.sum(0))
+
+    @property
+    def weighted(self) -> np.ndarray:
+        """Which members have weight in some output, bool `[member]`."""
+        return np.asarray(self.weights.any(1))
 
     def shares(self) -> dict[str, float]:
         """Expert name -> its static share, the mean over outputs; they sum to one. A head on several is shared out."""
@@ -183,9 +234,9 @@ class Combiner:
         weights[best] = 1.0
         return replace(self, weights=weights, bias=np.zeros(1))
 
-    def predict(self, scores: Sequence[np.ndarray], residual: np.ndarray | None = None) -> np.ndarray:
+    def predict(self, scores: Sequence[np.ndarray], gated: Gated | None = None) -> np.ndarray:
         """Value or probabilities `[recording, output]` from the members' scores."""
-        return link(self.kind, self.combine(self.calibrated(scores), residual))
+        return link(self.kind, self.combine(self.calibrated(scores), gated))
 
     @classmethod
     def fit(
@@ -342,31 +393,44 @@ def _logistic(
     prior: np.ndarray,
     bias: np.ndarray,
     charges: np.ndarray,
+    hold: float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights near `prior`, `[member, output]` or `[member, 1]` for one that all outputs share, and biases."""
+    """Weights near `prior`, `[member, output]` or `[member, 1]` for one that all outputs share, and biases.
+
+    `hold` pulls the biases towards those given. A regression is one of least absolute error, in units of about one.
+    """
     from scipy.optimize import minimize
 
     outputs, tied = stack.shape[2], prior.shape[1] == 1
-    charge = np.tile((_constant_loss(y, kind) * charges / prior.shape[1])[:, None], prior.shape[1])
+    charge = (
+        np.tile((_constant_loss(y, kind) * charges / prior.shape[1])[:, None], prior.shape[1]) if charges.any() else 0
+    )
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, offset = space.weights(flat[:-outputs].reshape(prior.shape)), flat[-outputs:]
         z = np.einsum("mno,mo->no", stack, np.broadcast_to(weights, (len(stack), outputs))) + offset
-        p = link(kind, z)
-        if kind == "multiclass":
-            cost = -np.log(np.maximum((p * y).sum(1), 1e-12)).sum()
-        else:
-            cost = (np.logaddexp(0, z) - y * z).sum()
-        error = p - y
+        cost, error = _misfit(kind, z, y)
         slope = np.einsum("mno,no->mo", stack, error)
         slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * PULL * (weights - prior) + charge
-        cost += PULL * ((weights - prior) ** 2).sum() + (charge * weights).sum()
-        return float(cost), np.concatenate([space.slopes(slope).ravel(), error.sum(0)])
+        cost += PULL * ((weights - prior) ** 2).sum() + (charge * weights).sum() + hold * ((offset - bias) ** 2).sum()
+        offsets = error.sum(0) + 2 * hold * (offset - bias)
+        return float(cost), np.concatenate([space.slopes(slope).ravel(), offsets])
 
     bounds = [*space.bounds, *[(None, None)] * outputs]
     start = np.concatenate([space.variables(prior).ravel(), bias])
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500}).x
     return space.weights(found[:-outputs].reshape(prior.shape)), found[-outputs:]
+
+
+def _misfit(kind: Kind, z: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """Summed loss of combined scores, and its slope `[recording, output]`."""
+    if kind == "regression":
+        size = np.sqrt((z - y) ** 2 + 1e-6)
+        return float(size.sum()), (z - y) / size
+    p = link(kind, z)
+    if kind == "multiclass":
+        return float(-np.log(np.maximum((p * y).sum(1), 1e-12)).sum()), p - y
+    return float((np.logaddexp(0, z) - y * z).sum()), p - y
 
 
 def _constant_loss(y: np.ndarray, kind: Kind) -> float:

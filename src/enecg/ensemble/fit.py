@@ -282,7 +282,10 @@ def _fit_task(
     combiner = Combiner.fit(names, members, target, recipe.rule, charges)
     tried = None
     if len(names) > 1:
-        tried = best_gate(combiner, members, target, embeddings, recipe.gates, subjects, folds=recipe.folds, seed=seed)
+        tried = best_gate(
+            combiner, members, target, embeddings, recipe.gates, subjects,
+            rule=recipe.rule, folds=recipe.folds, seed=seed,
+        )  # fmt: skip
     view, gate, verdict = tried or ("", None, None)
     if verdict is None or not verdict.helps:
         gate, combiner = None, combiner.passed_through(members, target)  # a gate needs the other members at hand

@@ -1,4 +1,4 @@
-"""The recording-dependent part of the weights: a small residual on the static ones, kept only where it helps."""
+"""The recording-dependent part of the weights: kinds of recordings with weights of their own, kept where they help."""
 
 from __future__ import annotations
 
@@ -9,54 +9,69 @@ from statistics import NormalDist
 import numpy as np
 
 from enecg.cohort.split import subject_folds
-from enecg.ensemble.combine import Combiner
+from enecg.ensemble.combine import Combiner, Gated, Rule
 from enecg.ensemble.heads.base import HeadState
 from enecg.ensemble.heads.features import Standard
 from enecg.tasks import Target
 
-VIEW = 32  # leading components of the view that the gate looks at
+KINDS = 4  # of recordings
+FEWEST = 20  # labelled recordings of a kind for weights of its own
+VIEW = 8  # leading components of the view that tell kinds
+CLIP = 4.0  # deviations of a component: one wild recording is no kind
 OUTPUTS = "outputs"  # the view of what the heads say themselves
 
 
 @dataclass
 class Gate:
-    """A multilayer perceptron from a cheap view of the recording to one log factor per member.
+    """Kinds of recordings, told apart by a cheap view, and weights for each (a mixture of experts, Jacobs et al. 1991).
 
-    Its last layer starts at zero: an untrained gate leaves the static weights as they are.
+    Kinds are those of k-means on the leading components of the view. Each has weights and biases of its own, pulled
+    towards the static ones: a kind of which little is known keeps those.
 
     Attributes:
         standard: of the view.
-        components: float32 `[view dim, VIEW]`, principal directions, scaled to unit variance.
-        layers: weights and biases of two layers, float32.
+        components: float32 `[view dim, VIEW]`, principal directions, scaled so that the first has unit variance.
+        centres: `[kind, VIEW]`.
+        weights: `[kind, member, output]`.
+        bias: `[kind, output]`.
     """
 
     standard: Standard
     components: np.ndarray
-    layers: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    centres: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
 
-    def residual(self, view: np.ndarray) -> np.ndarray:
-        """float64 `[recording, member]` log factors for views `[recording, dim]`."""
-        w1, b1, w2, b2 = self.layers
-        hidden = np.tanh(self.standard(view) @ self.components @ w1 + b1)
-        return np.asarray(hidden @ w2 + b2, np.float64)
+    def kinds(self, view: np.ndarray) -> np.ndarray:
+        """The kind of each recording, int `[recording]`; -1 where nothing of the view is known."""
+        place = _placed(self.standard, self.components, view)
+        nearest = ((place[:, None] - self.centres) ** 2).sum(2).argmin(1)
+        return np.asarray(np.where(np.isfinite(view).any(1), nearest, -1))
+
+    def gated(self, view: np.ndarray, combiner: Combiner) -> Gated:
+        """Weights for views `[recording, dim]`; the static ones where the view is not known."""
+        kinds = self.kinds(view)
+        weights = np.concatenate([self.weights, combiner.weights[None]])[kinds]
+        return Gated(weights.transpose(1, 0, 2), np.concatenate([self.bias, combiner.bias[None]])[kinds])
 
     @property
     def trained(self) -> int:
         """Numbers that labels have determined."""
-        return sum(layer.size for layer in self.layers)
+        return self.weights.size + self.bias.size
 
     def state(self) -> HeadState:
         """Everything needed to restore it."""
         state = HeadState.nested({}, {"standard": self.standard.state()})
-        names = ("components", "w1", "b1", "w2", "b2")
-        state.tensors |= dict(zip(names, (self.components, *self.layers), strict=True))
+        state.tensors |= {name: getattr(self, name) for name in ("components", "centres", "weights", "bias")}
         return state
 
     @classmethod
     def restore(cls, state: HeadState) -> Gate:
         """The gate from its `state`."""
-        w1, b1, w2, b2 = (state.tensors[name] for name in ("w1", "b1", "w2", "b2"))
-        return cls(Standard.restore(state.part("standard")), state.tensors["components"], (w1, b1, w2, b2))
+        return cls(
+            Standard.restore(state.part("standard")),
+            *(state.tensors[name] for name in ("components", "centres", "weights", "bias")),
+        )
 
 
 @dataclass(frozen=True)
@@ -73,11 +88,14 @@ class Verdict:
         return self.high < 0
 
 
-def view_of(name: str, embeddings: Mapping[str, np.ndarray], calibrated: np.ndarray) -> np.ndarray:
-    """What a gate looks at, float32 `[recording, dim]`: an embedding by name, or the members' calibrated outputs."""
+def view_of(
+    name: str, embeddings: Mapping[str, np.ndarray], combiner: Combiner, scores: Sequence[np.ndarray]
+) -> np.ndarray:
+    """What a gate looks at, float32 `[recording, dim]`: an embedding by name, or what the weighted members say."""
     if name != OUTPUTS:
         return np.asarray(embeddings[name])
-    return calibrated.transpose(1, 0, 2).reshape(calibrated.shape[1], -1).astype(np.float32)
+    said = combiner.calibrated(scores)[combiner.weighted]
+    return np.asarray(said.transpose(1, 0, 2).reshape(said.shape[1], -1), np.float32)
 
 
 def best_gate(
@@ -88,6 +106,7 @@ def best_gate(
     views: Sequence[str],
     subjects: np.ndarray,
     *,
+    rule: Rule = "shares",
     folds: int = 5,
     seed: int = 0,
 ) -> tuple[str, Gate, Verdict] | None:
@@ -102,14 +121,17 @@ def best_gate(
         embeddings: by name.
         views: names of embeddings, or `OUTPUTS`; those that are not at hand are passed over.
         subjects: `[recording]`.
+        rule: what may be negative of a kind's weights.
         folds: for the verdict.
         seed: of everything random.
     """
     at_hand = [name for name in views if name in embeddings or name == OUTPUTS]
     tried = []
     for name in at_hand:
-        view = view_of(name, embeddings, combiner.calibrated(scores))
-        gate, verdict = fit_gate(combiner, scores, target, view, subjects, folds=folds, seed=seed, tries=len(at_hand))
+        view = view_of(name, embeddings, combiner, scores)
+        gate, verdict = fit_gate(
+            combiner, scores, target, view, subjects, rule=rule, folds=folds, seed=seed, tries=len(at_hand)
+        )
         tried.append((name, gate, verdict))
     return min(tried, key=lambda each: each[2].change, default=None)
 
@@ -121,14 +143,12 @@ def fit_gate(
     view: np.ndarray,
     subjects: np.ndarray,
     *,
+    rule: Rule = "shares",
     folds: int = 5,
     seed: int = 0,
     tries: int = 1,
 ) -> tuple[Gate, Verdict]:
-    """Train the residual on out-of-fold scores and judge it on subjects that it has not seen.
-
-    `folds` gates are trained, each without one fold of the subjects, which judges it; a last one on all. All of
-    them are trained at once, as a batch of small networks.
+    """Tell kinds and weight them on out-of-fold scores, and judge that on subjects that had no part in it.
 
     Args:
         combiner: the static weights.
@@ -136,35 +156,63 @@ def fit_gate(
         target: labels.
         view: float32 `[recording, dim]`.
         subjects: `[recording]`.
-        folds: for the verdict.
+        rule: what may be negative of a kind's weights.
+        folds: for the verdict: so many gates are fitted, each without one fold of the subjects, which judges it.
         seed: of everything random.
         tries: gates among which the best will be chosen.
     """
-    rows = target.known
-    calibrated = combiner.calibrated([score[rows] for score in scores])
-    rows = rows.copy()
-    answered = np.isfinite(calibrated).all((0, 2))
-    rows[np.flatnonzero(rows)[~answered]] = False  # a silent member says nothing of the gate
-    calibrated, y = calibrated[:, answered], target.y[rows]
-    people = np.asarray(subjects)[rows]
-    standard = Standard.fit(view[rows])
-    z = standard(view[rows])
-    components = _principal(z)
+    calibrated = combiner.calibrated(scores)
+    rows = target.known & np.isfinite(calibrated).all((0, 2))  # a silent member says nothing of the gate
+    calibrated, y, seen, people = calibrated[:, rows], target.y[rows], view[rows], np.asarray(subjects)[rows]
     fold = subject_folds(people, folds, seed)
-    trained = np.stack([fold != k for k in range(folds)] + [np.ones(len(fold), bool)])
-    layers = _train(combiner, calibrated, y, z @ components, people, trained, seed)
-    gates = [Gate(standard, components, tuple(layer[k] for layer in layers)) for k in range(folds + 1)]
-
-    residual = np.zeros((len(y), len(combiner.members)))
+    gated = np.empty(y.shape)
     for k in range(folds):
-        residual[fold == k] = gates[k].residual(view[rows][fold == k])
+        inside, outside = fold != k, fold == k
+        gate = _fit(combiner, calibrated[:, inside], y[inside], seen[inside], rule, seed)
+        gated[outside] = combiner.combine(calibrated[:, outside], gate.gated(seen[outside], combiner))
     plain = _loss(combiner, combiner.combine(calibrated), y)
-    gated = _loss(combiner, combiner.combine(calibrated, residual), y)
-    return gates[-1], _verdict(gated - plain, plain.mean(), people, tries)
+    verdict = _verdict(_loss(combiner, gated, y) - plain, plain.mean(), people, tries)
+    return _fit(combiner, calibrated, y, seen, rule, seed), verdict
+
+
+def _fit(combiner: Combiner, calibrated: np.ndarray, y: np.ndarray, view: np.ndarray, rule: Rule, seed: int) -> Gate:
+    standard = Standard.fit(view)
+    components = _principal(standard(view))
+    centres = _centres(_placed(standard, components, view), seed)
+    gate = Gate(standard, components, centres, *_repeated(combiner, len(centres)))
+    kinds = gate.kinds(view)
+    for kind in range(len(centres)):
+        own = kinds == kind
+        if own.sum() >= FEWEST:
+            gate.weights[kind], gate.bias[kind] = combiner.near(calibrated[:, own], y[own], rule)
+    return gate
+
+
+def _repeated(combiner: Combiner, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The static weights and biases for each of `count` kinds."""
+    return np.tile(combiner.weights, (count, 1, 1)), np.tile(combiner.bias, (count, 1))
+
+
+def _placed(standard: Standard, components: np.ndarray, view: np.ndarray) -> np.ndarray:
+    """Where recordings lie among the kinds: float64 `[recording, VIEW]`."""
+    return np.asarray(np.clip((standard(view) @ components).astype(np.float64), -CLIP, CLIP))
+
+
+def _centres(place: np.ndarray, seed: int) -> np.ndarray:
+    """Centres of `KINDS` kinds, or of fewer where recordings do not fall into so many: `[kind, VIEW]`."""
+    from scipy.cluster.vq import ClusterError, kmeans2
+
+    distinct = len(np.unique(place.round(6), axis=0))
+    for count in range(min(KINDS, distinct), 1, -1):
+        try:
+            return np.asarray(kmeans2(place, count, iter=50, minit="++", missing="raise", seed=seed)[0])
+        except ClusterError:  # a kind without a recording
+            continue
+    return np.asarray(place.mean(0, keepdims=True))
 
 
 def _principal(z: np.ndarray) -> np.ndarray:
-    """Leading principal directions, scaled so that each component has unit variance: float32 `[dim, VIEW]`."""
+    """Leading principal directions, scaled so that the first component has unit variance: float32 `[dim, VIEW]`."""
     rows, dim = z.shape
     wide = dim > rows  # then the smaller matrix is that of the recordings' products
     products = (z @ z.T if wide else z.T @ z).astype(np.float64) / rows
@@ -172,8 +220,7 @@ def _principal(z: np.ndarray) -> np.ndarray:
     values, vectors = np.maximum(values[::-1][:VIEW], 1e-6), vectors[:, ::-1][:, :VIEW]
     if wide:
         vectors = z.T @ (vectors / np.sqrt(values * rows))
-    scaled: np.ndarray = (vectors / np.sqrt(values)).astype(np.float32)
-    return scaled
+    return np.asarray(vectors / np.sqrt(values[0]), np.float32)
 
 
 def _loss(combiner: Combiner, z: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -194,82 +241,3 @@ def _verdict(change: np.ndarray, scale: float, subjects: np.ndarray, tries: int)
     mean = float(change.mean())
     reach = NormalDist().inv_cdf(1 - 0.025 / tries) * error
     return Verdict(mean / scale, (mean - reach) / scale, (mean + reach) / scale)
-
-
-def _train(
-    combiner: Combiner,
-    calibrated: np.ndarray,
-    y: np.ndarray,
-    view: np.ndarray,
-    subjects: np.ndarray,
-    trained: np.ndarray,
-    seed: int,
-    *,
-    hidden: int = 32,
-    steps: int = 240,
-    batch: int = 2048,
-) -> list[np.ndarray]:
-    """Train one gate per row of `trained` at once; each keeps its best weights on a held tenth of its subjects.
-
-    Returns:
-        w1 `[gate, VIEW, hidden]`, b1, w2 `[gate, hidden, member]`, b2.
-    """
-    import torch
-    from torch.nn import functional as F
-
-    generator = torch.Generator().manual_seed(seed)
-    held = trained & (subject_folds(subjects, min(10, len(np.unique(subjects))), seed + 1) == 0)
-    used = torch.from_numpy(trained & ~held).float()
-    judged = torch.from_numpy(held).float()
-    members, n, _ = calibrated.shape
-    gates = len(trained)
-    unit = float(np.abs(y - np.median(y)).mean()) if combiner.kind == "regression" else 1.0
-    stack, truth = torch.from_numpy(calibrated).float(), torch.from_numpy(y).float()
-    static, bias = torch.from_numpy(combiner.weights).float(), torch.from_numpy(combiner.bias).float()
-    seen = torch.from_numpy(view).float()
-    dim = seen.shape[1]
-    w1 = torch.randn(gates, dim, hidden, generator=generator) / dim**0.5
-    parameters = [
-        w1,
-        torch.zeros(gates, 1, hidden),
-        torch.zeros(gates, hidden, members),
-        torch.zeros(gates, 1, members),
-    ]
-    parameters = [parameter.requires_grad_() for parameter in parameters]
-    optimiser = torch.optim.AdamW(parameters, lr=5e-3, weight_decay=0.1)
-
-    def losses(rows: torch.Tensor, drop: float) -> torch.Tensor:
-        """`[gate, row]`."""
-        a1, c1, a2, c2 = parameters
-        hidden_units = torch.tanh(seen[rows] @ a1 + c1)
-        if drop:
-            keep = torch.rand(hidden_units.shape, generator=generator) > drop
-            hidden_units = hidden_units * keep / (1 - drop)
-        factor = torch.exp((hidden_units @ a2 + c2).clamp(-8, 8))
-        weights = factor[..., None] * static  # [gate, row, member, output]
-        weights = weights * (static.abs().sum(0) / weights.abs().sum(2).clamp(min=1e-9))[:, :, None]
-        z = (weights * stack[:, rows].transpose(0, 1)).sum(2) + bias
-        y_rows = truth[rows].expand_as(z)
-        if combiner.kind == "regression":
-            return (z - y_rows).abs().sum(2) / unit
-        if combiner.kind == "multiclass":
-            return torch.logsumexp(z, 2) - (z * y_rows).sum(2)
-        return F.binary_cross_entropy_with_logits(z, y_rows, reduction="none").sum(2)
-
-    everything = torch.arange(n)
-    best = torch.full((gates,), float("inf"))
-    kept = [parameter.detach().clone() for parameter in parameters]
-    for step in range(steps):
-        if step % 10 == 0:
-            with torch.no_grad():
-                score = (losses(everything, 0.0) * judged).sum(1) / judged.sum(1).clamp(min=1)
-                better = score < best
-                best = torch.where(better, score, best)
-                for keep_here, parameter in zip(kept, parameters, strict=True):
-                    keep_here[better] = parameter.detach()[better]
-        rows = everything if n <= batch else torch.randint(n, (batch,), generator=generator)
-        optimiser.zero_grad(set_to_none=True)
-        each = losses(rows, 0.5) * used[:, rows]
-        (each.sum(1) / used[:, rows].sum(1).clamp(min=1)).sum().backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return [layer.squeeze(1).numpy() if layer.shape[1] == 1 else layer.numpy() for layer in kept]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from enecg.ensemble.combine import Combiner, Gated
 from enecg.ensemble.heads.base import HeadState
 from enecg.ensemble.heads.lora import Adapter
 
@@ -32,10 +33,14 @@ class MixtureGate:
     def __post_init__(self) -> None:
         self._now = [w + self.adapter.change(layer) for w, layer in zip(self.weights, LAYERS, strict=True)]
 
-    def residual(self, view: np.ndarray) -> np.ndarray:
-        """float64 `[recording, member]` logits for views `[recording, dim]`; an unknown view counts as a flat lead."""
+    def logits(self, view: np.ndarray) -> np.ndarray:
+        """float64 `[recording, member]` for views `[recording, dim]`; an unknown view counts as a flat lead."""
         hidden = np.maximum(np.nan_to_num(view) @ self._now[0].T + self.biases[0], 0)
         return np.asarray(hidden @ self._now[1].T + self.biases[1], np.float64)
+
+    def gated(self, view: np.ndarray, combiner: Combiner) -> Gated:
+        """Weights for views `[recording, dim]`."""
+        return combiner.scaled(self.logits(view))
 
     @property
     def trained(self) -> int:

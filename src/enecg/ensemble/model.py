@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from enecg.ensemble.calibrate import Calibrator
-from enecg.ensemble.combine import Combiner, experts_of
+from enecg.ensemble.combine import Combiner, Gated, experts_of
 from enecg.ensemble.gate import OUTPUTS, Gate, Verdict, view_of
 from enecg.ensemble.heads.base import FittedHead
 from enecg.ensemble.mixture_gate import MixtureGate
@@ -180,8 +180,8 @@ class Ensemble:
         heads = {
             member
             for model in models
-            for member, weights in zip(model.combiner.members, model.combiner.weights, strict=True)
-            if weights.any() or model.gate is not None
+            for member, weighted in zip(model.combiner.members, model.combiner.weighted, strict=True)
+            if weighted
         }
         names = {name for p in self.predictors if p.name in heads for name in p.experts}
         names |= {name for model in models for name in model.looked_at}
@@ -249,26 +249,24 @@ class Ensemble:
         def settled(p: np.ndarray) -> np.ndarray:
             return p if model.calibrator is None else model.calibrator(p)
 
-        residual = None
+        gated = None
         if model.gate is not None:
-            residual = model.gate.residual(view_of(model.view, embeddings, combiner.calibrated(of(combiner))))
-        raw = combiner.predict(of(combiner), residual)
+            gated = model.gate.gated(view_of(model.view, embeddings, combiner, of(combiner)), combiner)
+        raw = combiner.predict(of(combiner), gated)
         value = settled(raw)
-        out = TaskOutput(model.task, value, self._shares(combiner, of(combiner), residual), thresholds=model.thresholds)
+        out = TaskOutput(model.task, value, self._shares(combiner, of(combiner), gated), thresholds=model.thresholds)
         if model.calibrator is not None:
             out.raw = raw
         if model.residuals is not None:
             out.low, out.high = value[:, 0] + model.residuals[0], value[:, 0] + model.residuals[1]
         if compare:
             out.rivals = model.rivals.answers(of, count)
-            if residual is not None:
+            if gated is not None:
                 out.static = settled(combiner.predict(of(combiner)))
         return out
 
-    def _shares(
-        self, combiner: Combiner, scores: list[np.ndarray], residual: np.ndarray | None
-    ) -> dict[str, np.ndarray]:
-        weights = combiner.effective(combiner.calibrated(scores), residual).mean(2)  # [member, recording]
+    def _shares(self, combiner: Combiner, scores: list[np.ndarray], gated: Gated | None) -> dict[str, np.ndarray]:
+        weights = combiner.effective(combiner.calibrated(scores), gated).mean(2)  # [member, recording]
         total = np.maximum(weights.sum(0), 1e-12)
         shares = {info.name: np.zeros(weights.shape[1]) for info in self.experts if not info.view}
         for member, weight in zip(combiner.members, weights, strict=True):

@@ -62,14 +62,12 @@ def wanted(ensemble: Ensemble, views: Embeddings) -> dict[str, np.ndarray]:
     read_by = {predictor.name: predictor.experts for predictor in ensemble.predictors}
     found = {info.name: np.zeros(count, bool) for info in ensemble.experts}
     for model in ensemble.models.values():
-        weights = np.repeat(model.combiner.weights[:, None, :], count, axis=1)  # [member, recording, output]
-        looks = np.asarray(weights.any(2))
-        if model.gate is not None:
-            looks = np.ones_like(looks)  # of a gate on the heads' outputs nothing is known before
-            if model.view in views:
-                weights = np.abs(weights) * np.exp(model.gate.residual(views[model.view]).T[:, :, None])
-                negligible = weights <= NEGLIGIBLE * weights.sum(0)  # false where the view is unknown
-                looks = np.asarray(~negligible.all(2))
+        combiner = model.combiner
+        looks = np.tile(combiner.weighted[:, None], count)  # [member, recording]
+        if model.gate is not None and model.view in views:
+            weights = np.abs(model.gate.gated(views[model.view], combiner).weights)
+            told = np.isfinite(views[model.view]).any(1)
+            looks &= ~((weights <= NEGLIGIBLE * weights.sum(0)).all(2) & told)
         for member, here in zip(model.combiner.members, looks, strict=True):
             for expert in read_by[member]:
                 found[expert] |= here
