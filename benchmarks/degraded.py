@@ -1,9 +1,10 @@
 """Is a gate worth anything where the quality of recordings varies? And what should it look at?
 
 Half of the recordings of a cohort are degraded: leads lost, leads that hold noise alone, real noise over all leads, or
-a short strip. Everything is cross-validated by subject on the mix. Two questions are answered: whether the gate that
-`fit` would keep is better than the static weights, per task, by the paired bootstrap over subjects; and how gates on
-other views compare on the same out-of-fold scores.
+a short strip. Everything is cross-validated by subject. Weights and gates learn from the mix; heads do so too
+("mixed"), or from the recordings that were left as they are, as those of an archive that was cleaned ("good"). Two
+questions are answered: whether the gate that `fit` would keep is better than the static weights, per task, by the
+paired bootstrap over subjects; and how gates on other views, and of other kinds, compare on the same scores.
 
 Real recordings and noise (MIT-BIH Noise Stress Test, Moody et al. 1984) are taken from ENECG_DATA.
 """
@@ -43,6 +44,7 @@ SHARED: Final = ("quality", "rhythm")  # views of a gate that all tasks share
 LEADS: Final = ("II", "V2", "V5")  # that a learned convolution looks at
 CONVOLUTION: Final = "convolution"
 LEARNED: Final = (CONVOLUTION, f"{CONVOLUTION}, shared", *(f"{view}, shared" for view in SHARED))
+HEADS: Final = ("mixed", "good")  # what recordings heads have learned from
 SEED: Final = 20251122
 NOISE_RATE: Final = 360.0  # Hz, of the noise tracks
 QUICK: Final = 300  # recordings
@@ -59,38 +61,47 @@ def measure(quick: bool, folder: Path) -> Measured:
     infos = [ExpertInfo.of(expert) for expert in experts]
     recipe = Recipe(closed_form=quick)
     fold, targets = folded(cohort)
-    said: dict[str, dict[str, np.ndarray]] = {
-        target.task.name: {
-            name: np.full(target.y.shape, np.nan) for name in ("static", "as fit does", *VIEWS, *LEARNED)
-        }
-        for target in targets
+    as_they_were = np.array([not kind for kind in kinds])
+    seen_by = {"mixed": targets, "good": [_only(target, as_they_were) for target in targets]}
+    names = ("static", "as fit does", *VIEWS, *LEARNED)
+    said = {
+        heads: {target.task.name: {name: np.full(target.y.shape, np.nan) for name in names} for target in targets}
+        for heads in HEADS
     }
-    kept: dict[str, list[str]] = {target.task.name: [] for target in targets}
+    kept: dict[str, dict[str, list[str]]] = {heads: {target.task.name: [] for target in targets} for heads in HEADS}
     for k in track(range(FOLDS), description="Folds"):
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         part = _Fold(infos, {n: m[inside] for n, m in embeddings.items()}, cohort.subjects[inside], recipe)
-        heads = part.heads([target.take(inside) for target in targets])
         there = {name: matrix[outside] for name, matrix in embeddings.items()}
-        for task, answers in part.answers([target.take(inside) for target in targets], heads, there).items():
-            for name, answer in answers.items():
-                said[task][name][outside] = answer
-        for task, chosen in part.chosen.items():
-            kept[task].append(chosen)
+        for which in HEADS:
+            heads = part.heads([target.take(inside) for target in seen_by[which]])
+            for task, answers in part.answers([target.take(inside) for target in targets], heads, there).items():
+                for name, answer in answers.items():
+                    said[which][task][name][outside] = answer
+                kept[which][task].append(part.chosen[task])
     figures: dict[str, Any] = {
         "recordings": len(cohort),
         "subjects": len(set(cohort.subjects)),
         "kinds": {kind or "as it was": kinds.count(kind) for kind in ("", *KINDS)},
-        "tasks": {
+    }
+    ratios = {}
+    for which in HEADS:
+        figures[f"{which} heads"] = tasks = {
             target.task.name: {
-                "gates_kept": kept[target.task.name],
-                **compared(target, said[target.task.name], cohort.subjects, "static", quick),
+                "gates_kept": kept[which][target.task.name],
+                **compared(target, said[which][target.task.name], cohort.subjects, "static", quick),
             }
             for target in targets
-        },
-    }
-    verdicts = [told["as fit does"]["verdict"] for told in figures["tasks"].values()]
-    counts = {verdict: float(verdicts.count(verdict)) for verdict in ("better", "worse")}
-    return {f"tasks_{name}_with_gate": count for name, count in counts.items()}, figures
+        }
+        verdicts = [told["as fit does"]["verdict"] for told in tasks.values()]
+        for verdict in ("better", "worse"):
+            ratios[f"tasks_{verdict}_with_gate_{which}_heads"] = float(verdicts.count(verdict))
+    return ratios, figures
+
+
+def _only(target: Target, rows: np.ndarray) -> Target:
+    """The target with labels of some recordings only."""
+    return Target(target.task, np.where(rows[:, None], target.y, np.nan), target.problems)
 
 
 def _embedded(cohort: Cohort, experts: Sequence[Expert], noise: np.ndarray) -> tuple[list[str], dict[str, np.ndarray]]:
