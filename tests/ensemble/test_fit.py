@@ -13,10 +13,10 @@ from synthetic import INFOS, SMALL, make
 from enecg.ensemble import bundle
 from enecg.ensemble.fit import FEWEST_OF_CLASS, fit, fit_heads, learnable, weigh
 from enecg.ensemble.model import Ensemble
-from enecg.ensemble.recipe import find_recipe
+from enecg.ensemble.recipe import ExpertInfo, find_recipe
 from enecg.errors import InputError
 from enecg.metrics import evaluate
-from enecg.tasks import Target
+from enecg.tasks import Target, Task
 
 
 @pytest.fixture(scope="module")
@@ -188,3 +188,36 @@ def test_an_expert_that_is_not_worth_its_cost_is_not_run() -> None:
     with pytest.raises(InputError, match="paper trains its own gate"):
         find_recipe("paper").charging(0.1)
     assert find_recipe("paper").charging(0.0) == find_recipe("paper")
+
+
+def test_a_gate_that_helps_is_kept_and_intervals_are_those_of_gated_answers() -> None:
+    """Which of two experts can be trusted is told by a view, and by nothing else."""
+
+    def made(seed: int, n: int = 600) -> tuple[dict[str, np.ndarray], Target, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        y, first = rng.normal(60, 10, (n, 1)), rng.random((n, 1)) < 0.5
+        noise = rng.normal(size=(2, n, 6))
+        embeddings = {
+            "a": y + noise[0] * np.where(first, 2, 40),
+            "b": y + noise[1] * np.where(first, 40, 2),
+            "quality": np.where(first, 3, -3) + rng.normal(size=(n, 4)),
+        }
+        target = Target(Task("age", "regression", "age", loss="l1"), y)
+        subjects = np.array([f"s{i}" for i in range(n)])
+        return {name: x.astype(np.float32) for name, x in embeddings.items()}, target, subjects
+
+    embeddings, target, subjects = made(0)
+    infos = [ExpertInfo("a", "a" * 64, 6), ExpertInfo("b", "b" * 64, 6), ExpertInfo("quality", "c" * 64, 4, view=True)]
+    recipe = replace(SMALL, common=0, closed_form=True, gates=("quality",))
+    gated = fit(embeddings, [target], subjects, infos, recipe=recipe)
+    static = fit(embeddings, [target], subjects, infos, recipe=replace(recipe, gates=()))
+    model = gated.models["age"]
+    assert model.gate is not None
+    assert model.view == "quality"
+    assert "quality" in gated.needed
+    fresh, truth, _ = made(1)
+    ours, theirs = gated.predict(fresh)["age"], static.predict(fresh)["age"]
+    assert np.abs(ours.value - truth.y).mean() < 0.8 * np.abs(theirs.value - truth.y).mean()
+    assert ours.low is not None and ours.high is not None and theirs.low is not None and theirs.high is not None
+    assert 0.85 < ((ours.low <= truth.y[:, 0]) & (truth.y[:, 0] <= ours.high)).mean() < 0.98
+    assert (ours.high - ours.low).mean() < 0.9 * (theirs.high - theirs.low).mean()

@@ -14,7 +14,7 @@ from enecg.embed.parallel import cpus, one_torch_thread
 from enecg.ensemble.budget import cheaper_versions, cost_of, cost_share
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
-from enecg.ensemble.gate import best_gate
+from enecg.ensemble.gate import best_gate, tell_kinds, view_of
 from enecg.ensemble.heads.base import Head
 from enecg.ensemble.heads.linear import Joint, Kernel
 from enecg.ensemble.model import Embeddings, Ensemble, Predictor, TaskModel, side_by_side, silent_rows
@@ -289,7 +289,8 @@ def _fit_task(
     view, gate, verdict = tried or ("", None, None)
     if verdict is None or not verdict.helps:
         gate, combiner = None, combiner.passed_through(members, target)  # a gate needs the other members at hand
-    honest = _second_stage(names, members, target, subjects, charges, recipe, seed)
+    seen = None if gate is None else view_of(view, embeddings, combiner, members)
+    honest = _second_stage(names, members, target, subjects, charges, seen, recipe, seed)
     calibrated = calibrated_honestly(target, honest, subjects, recipe.folds, seed + 2)
     return TaskModel(
         target.task,
@@ -310,15 +311,21 @@ def _second_stage(
     target: Target,
     subjects: np.ndarray,
     charges: np.ndarray,
+    view: np.ndarray | None,
     recipe: Recipe,
     seed: int,
 ) -> np.ndarray:
-    """The combination's answers where its weights, too, have not seen the subject: `[recording, output]`."""
+    """The combination's answers where its weights and gate, too, have not seen the subject: `[recording, output]`."""
     fold = subject_folds(subjects, recipe.folds, seed + 1)
     out = np.full(target.y.shape, np.nan)
     for k in range(recipe.folds):
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         own, labels = [score[inside] for score in scores], target.take(inside)
-        part = Combiner.fit(names, own, labels, recipe.rule, charges).passed_through(own, labels)
-        out[outside] = part.predict([score[outside] for score in scores])
+        part = Combiner.fit(names, own, labels, recipe.rule, charges)
+        left = [score[outside] for score in scores]
+        if view is None:
+            out[outside] = part.passed_through(own, labels).predict(left)
+        else:
+            gate = tell_kinds(part, own, labels, view[inside], recipe.rule, seed)
+            out[outside] = part.predict(left, gate.gated(view[outside], part))
     return out

@@ -161,21 +161,32 @@ def fit_gate(
         seed: of everything random.
         tries: gates among which the best will be chosen.
     """
-    calibrated = combiner.calibrated(scores)
-    rows = target.known & np.isfinite(calibrated).all((0, 2))  # a silent member says nothing of the gate
-    calibrated, y, seen, people = calibrated[:, rows], target.y[rows], view[rows], np.asarray(subjects)[rows]
+    rows = _telling(combiner, scores, target)
+    scores, target, view = [score[rows] for score in scores], target.take(rows), view[rows]
+    people = np.asarray(subjects)[rows]
     fold = subject_folds(people, folds, seed)
-    gated = np.empty(y.shape)
+    gated = np.empty(target.y.shape)
     for k in range(folds):
-        inside, outside = fold != k, fold == k
-        gate = _fit(combiner, calibrated[:, inside], y[inside], seen[inside], rule, seed)
-        gated[outside] = combiner.combine(calibrated[:, outside], gate.gated(seen[outside], combiner))
-    plain = _loss(combiner, combiner.combine(calibrated), y)
-    verdict = _verdict(_loss(combiner, gated, y) - plain, plain.mean(), people, tries)
-    return _fit(combiner, calibrated, y, seen, rule, seed), verdict
+        inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        gate = tell_kinds(combiner, [score[inside] for score in scores], target.take(inside), view[inside], rule, seed)
+        calibrated = combiner.calibrated([score[outside] for score in scores])
+        gated[outside] = combiner.combine(calibrated, gate.gated(view[outside], combiner))
+    plain = _loss(combiner, combiner.combine(combiner.calibrated(scores)), target.y)
+    verdict = _verdict(_loss(combiner, gated, target.y) - plain, plain.mean(), people, tries)
+    return tell_kinds(combiner, scores, target, view, rule, seed), verdict
 
 
-def _fit(combiner: Combiner, calibrated: np.ndarray, y: np.ndarray, view: np.ndarray, rule: Rule, seed: int) -> Gate:
+def tell_kinds(
+    combiner: Combiner,
+    scores: Sequence[np.ndarray],
+    target: Target,
+    view: np.ndarray,
+    rule: Rule = "shares",
+    seed: int = 0,
+) -> Gate:
+    """The gate on a view, fitted and not judged; arguments as of `fit_gate`."""
+    rows = _telling(combiner, scores, target)
+    calibrated, y, view = combiner.calibrated([score[rows] for score in scores]), target.y[rows], view[rows]
     standard = Standard.fit(view)
     components = _principal(standard(view))
     centres = _centres(_placed(standard, components, view), seed)
@@ -186,6 +197,11 @@ def _fit(combiner: Combiner, calibrated: np.ndarray, y: np.ndarray, view: np.nda
         if own.sum() >= FEWEST:
             gate.weights[kind], gate.bias[kind] = combiner.near(calibrated[:, own], y[own], rule)
     return gate
+
+
+def _telling(combiner: Combiner, scores: Sequence[np.ndarray], target: Target) -> np.ndarray:
+    """Positions of the labelled recordings on which no member is silent: a silent one says nothing of the gate."""
+    return np.flatnonzero(target.known & np.isfinite(combiner.calibrated(scores)).all((0, 2)))
 
 
 def _repeated(combiner: Combiner, count: int) -> tuple[np.ndarray, np.ndarray]:
