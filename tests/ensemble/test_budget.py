@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import INFOS, make
 
-from enecg.ensemble.budget import cost_of, within
+from enecg.ensemble.budget import _worthiest, cost_of, within
 from enecg.ensemble.fit import fit
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import Recipe
@@ -24,11 +24,21 @@ def ensemble() -> Ensemble:
     return fit(embeddings, targets, subjects, infos, recipe=Recipe(closed_form=True, landmarks=64))
 
 
-def test_the_expert_that_says_least_for_its_cost_goes_first(ensemble: Ensemble) -> None:
-    costs = [version.cost for version in ensemble.cheaper]
-    assert costs == sorted(costs, reverse=True)
+def test_for_less_cost_the_experts_are_kept_that_are_worth_most(ensemble: Ensemble) -> None:
+    versions = {version.experts: version.cost for version in ensemble.cheaper}
+    assert versions[("measures", "shapes")] == pytest.approx(7 / 47)
     assert ensemble.cheaper[0].experts == ("measures", "shapes")
-    assert costs[0] == pytest.approx(7 / 47)
+    assert all("noise" not in experts for experts in versions)
+    assert set(within(ensemble, budget=0.06).needed) == {"measures"}
+
+
+def test_a_dear_expert_goes_before_several_cheap_ones() -> None:
+    """Although the cheap ones are worth less for what they cost, half of the cost is enough for all of them."""
+    worth, costs = np.array([0.30, 0.05, 0.01, 0.002]), np.array([0.6, 0.2, 0.15, 0.05])
+    assert _worthiest(worth, costs, 0.5, 4) == (1, 2, 3)
+    assert _worthiest(worth, costs, 0.65, 4) == (0, 3)
+    assert _worthiest(worth, costs, 1.0, 1) == (0,)
+    assert _worthiest(worth, costs, 0.01, 4) == ()
 
 
 def test_a_version_keeps_its_budget_and_answers_every_task(ensemble: Ensemble) -> None:

@@ -1,23 +1,29 @@
 """Cheaper versions of an ensemble: which experts to do without, and what the others then weigh.
 
-A frozen pass costs far more than everything behind it. Experts are dropped one after the other, the one first whose
-weight is least for what it costs; after each the rest are weighted anew on the same out-of-fold scores.
+A frozen pass costs far more than everything behind it. What an expert is worth is what is lost without it, out of fold.
+For several budgets and numbers of experts those that are worth most together are chosen, and weighted anew on the same
+out-of-fold scores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from enecg.embed.parallel import cpus
 from enecg.ensemble.calibrate import Calibrator, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
 from enecg.ensemble.model import Ensemble, TaskModel
 from enecg.ensemble.recipe import ExpertInfo
+from enecg.ensemble.rivals import loss
 from enecg.errors import InputError
 from enecg.tasks import Target
+
+BUDGETS: Final = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)  # shares of the cost of all experts
 
 
 @dataclass
@@ -92,7 +98,7 @@ def cheaper_versions(
     targets: Sequence[Target],
     scores: Mapping[str, Mapping[str, np.ndarray]],
 ) -> list[Cheaper]:
-    """Versions with ever fewer experts, the dearest first.
+    """The versions that are worth most with ever smaller budgets and ever fewer experts, the worthiest first.
 
     Args:
         experts: that have a say, views left out.
@@ -100,26 +106,51 @@ def cheaper_versions(
         targets: labels.
         scores: member -> task name -> out-of-fold scores `[recording, output]`.
     """
-    costs = {info.name: cost_of(info) for info in experts}
-    total, left, found = sum(costs.values()), dict(costs), []
-    weights = {task: model.combiner.shares() for task, model in models.items()}
-    while len(left) > 1:
-        worth = {name: sum(shares.get(name, 0.0) for shares in weights.values()) / costs[name] for name in left}
-        del left[min(worth, key=lambda name: worth[name])]
-        tasks = {target.task.name: _answering(target, scores, left) for target in targets}
-        if any(one is None for one in tasks.values()):  # a task that only the dropped expert answers
-            break
-        settled = {name: one for name, one in tasks.items() if one is not None}
-        found.append(Cheaper(tuple(left), sum(left.values()) / total, settled))
-        weights = {task: one.combiner.shares() for task, one in settled.items()}
+    names = [info.name for info in experts]
+    costs = np.array([cost_of(info) for info in experts])
+    costs = costs / costs.sum()
+    worth = sum(_worth(names, models[target.task.name], target, scores) for target in targets)
+    limits = [(budget, len(names)) for budget in BUDGETS] + [(1.0, count) for count in range(1, len(names))]
+    chosen = {_worthiest(np.asarray(worth), costs, *limit) for limit in limits} - {(), tuple(range(len(names)))}
+    found = []
+    with ThreadPoolExecutor(cpus()) as pool:
+        for some in sorted(chosen, key=lambda some: -float(np.asarray(worth)[list(some)].sum())):
+            left = tuple(names[i] for i in some)
+            tasks = list(pool.map(lambda target, left=left: _answering(target, scores, left), targets))
+            settled = {target.task.name: one for target, one in zip(targets, tasks, strict=True) if one is not None}
+            if len(settled) == len(targets):  # else a task that only others answer
+                found.append(Cheaper(left, float(costs[list(some)].sum()), settled))
     return found
 
 
-def _answering(
-    target: Target, scores: Mapping[str, Mapping[str, np.ndarray]], left: Mapping[str, float]
-) -> Answering | None:
+def _worth(
+    experts: Sequence[str], model: TaskModel, target: Target, scores: Mapping[str, Mapping[str, np.ndarray]]
+) -> np.ndarray:
+    """By how much of itself a task's loss grows without each expert `[expert]`."""
     name = target.task.name
-    members = [member for member in scores if experts_of(member).keys() <= left.keys() and name in scores[member]]
+
+    def lost(combiner: Combiner) -> float:
+        return loss(combiner.predict([scores[member][name] for member in combiner.members]), target)
+
+    whole = lost(model.combiner)
+    without = model.rivals.without
+    grown = [lost(without[expert]) / whole - 1 if expert in without else 0.0 for expert in experts]
+    return np.clip(grown, 0.0, 10.0)  # the last who can answer is worth much, and not everything
+
+
+def _worthiest(worth: np.ndarray, costs: np.ndarray, budget: float, most: int) -> tuple[int, ...]:
+    """Positions of the experts that are worth most together within a budget: a knapsack, solved exactly."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    limits = LinearConstraint(np.stack([costs, np.ones(len(costs))]), ub=[budget + 1e-9, most])
+    value = worth + 1e-6 * costs  # of those that are worth nothing, what fits
+    found = milp(-value, constraints=limits, integrality=np.ones(len(costs)), bounds=Bounds(0, 1))
+    return tuple(int(i) for i in np.flatnonzero(found.x > 0.5)) if found.x is not None else ()
+
+
+def _answering(target: Target, scores: Mapping[str, Mapping[str, np.ndarray]], left: Sequence[str]) -> Answering | None:
+    name = target.task.name
+    members = [member for member in scores if experts_of(member).keys() <= {*left} and name in scores[member]]
     if not members:
         return None
     own = [scores[member][name] for member in members]

@@ -66,7 +66,7 @@ class Rivals:
         experts = list(dict.fromkeys(expert for name in members for expert in experts_of(name)))
         own = {expert: [m for m in members if [*experts_of(m)] == [expert]] for expert in experts}
         alone = {expert: combined(chosen) for expert, chosen in own.items() if chosen}
-        losses = {expert: _loss(one.predict([scores[m] for m in one.members]), target) for expert, one in alone.items()}
+        losses = {expert: loss(one.predict([scores[m] for m in one.members]), target) for expert, one in alone.items()}
         without = {}
         if len(experts) > 1:
             without = {e: combined([m for m in members if e not in experts_of(m)]) for e in experts}
@@ -148,10 +148,10 @@ def out_of_fold_loss(scores: Scores, target: Target) -> float:
     if not scores:
         return float("inf")
     own = list(scores.values())
-    return _loss(Combiner.fit(list(scores), own, target, "shares").predict(own), target)
+    return loss(Combiner.fit(list(scores), own, target, "shares").predict(own), target)
 
 
-def _loss(answers: np.ndarray, target: Target) -> float:
+def loss(answers: np.ndarray, target: Target) -> float:
     """Mean absolute error or log-loss over what was answered; infinite where nothing was."""
     rows = target.known & np.isfinite(answers).all(1)
     if not rows.any():
