@@ -28,8 +28,9 @@ from enecg.experts.network import NetworkExpert
 from enecg.experts.runtime import NOISE, Runtime
 from generated import Trained
 
-# Convolutions; attention; a first stage that is no network, and attention again; leads averaged.
-NAMES = ("tiny", "st-mem", "hubert-ecg-small")
+# Convolutions; attention; a first stage that is no network, and attention again; leads averaged; a part that is called
+# as its output is.
+NAMES = ("tiny", "st-mem", "hubert-ecg-small", "chronos-bolt-tiny")
 FAST = tuple(Runtime(name) for name in ("onnx", "openvino"))
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from enecg.experts.network import NetworkExpert
 
-EXPORT: Final = 1  # raised whenever the same network would be written to another file
+EXPORT: Final = 2  # raised whenever the same network would be written to another file
 PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}  # of the runtimes
 QUANTISED: Final = ("MatMulInteger", "DynamicQuantizeMatMul")
 
@@ -149,7 +149,7 @@ def _export(expert: NetworkExpert, path: Path) -> None:
         try:
             program = torch.onnx.export(
                 network, given, dynamo=True, verbose=False, input_names=["signal", "length"],
-                output_names=["embedding"], dynamic_shapes=({0: count}, {0: count}),
+                output_names=["enecg_embedding"], dynamic_shapes=({0: count}, {0: count}),
             )  # fmt: skip
             assert program is not None  # it is, with dynamo
             program.save(str(Path(work) / path.name), external_data=False)
