@@ -13,6 +13,7 @@ from enecg.tasks import Kind, Target
 # Pull of the class weights, in units of summed log-loss: of those that all outputs of a task share towards the uniform
 # mean, then of each output's own towards those. A class with a handful of positives keeps what serves its task.
 PULL = 50.0
+SETTLED = 1e-12  # of a loss: a step that changes it by less is the last
 AS_GOOD = 0.005  # a value that is as good alone, up to this share of its error, is passed through as it is
 # What may be negative: no head's weight; no expert's share (of its heads one may correct another); or everything may,
 # which is ordinary stacking.
@@ -87,6 +88,8 @@ class Platt:
             there = slope + reach * (h00 * g1 - h01 * g0) / determinant
             then = offset + reach * (h11 * g0 - h01 * g1) / determinant
             costs = cost(there, then)
+            if (np.abs(costs - best) <= SETTLED * best).all():
+                break
             nearer = costs <= best  # else half a step from the same place
             slope, offset = np.where(nearer, there, slope), np.where(nearer, then, offset)
             best, reach = np.where(nearer, costs, best), np.where(nearer, 1.0, reach / 2)
@@ -402,15 +405,15 @@ def _logistic(
     from scipy.optimize import minimize
 
     outputs, tied = stack.shape[2], prior.shape[1] == 1
-    charge = (
-        np.tile((_constant_loss(y, kind) * charges / prior.shape[1])[:, None], prior.shape[1]) if charges.any() else 0
-    )
+    unit = _constant_loss(y, kind) / prior.shape[1] if charges.any() else 0.0
+    charge = np.tile((unit * charges)[:, None], prior.shape[1])
+    each = np.ascontiguousarray(stack.transpose(2, 1, 0))  # [output, recording, member], for matrix products
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, offset = space.weights(flat[:-outputs].reshape(prior.shape)), flat[-outputs:]
-        z = np.einsum("mno,mo->no", stack, np.broadcast_to(weights, (len(stack), outputs))) + offset
+        z = (each @ np.broadcast_to(weights, (len(stack), outputs)).T[..., None])[..., 0].T + offset
         cost, error = _misfit(kind, z, y)
-        slope = np.einsum("mno,no->mo", stack, error)
+        slope = (error.T[:, None] @ each)[:, 0].T
         slope = (slope.sum(1, keepdims=True) if tied else slope) + 2 * PULL * (weights - prior) + charge
         cost += PULL * ((weights - prior) ** 2).sum() + (charge * weights).sum() + hold * ((offset - bias) ** 2).sum()
         offsets = error.sum(0) + 2 * hold * (offset - bias)
