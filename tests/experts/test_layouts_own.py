@@ -86,7 +86,7 @@ def test_bfloat16_changes_the_embedding_little(toy: Toy) -> None:
     exact = embed(module, signal)
     with torch.autocast("cpu", torch.bfloat16):
         rough = embed(module, signal).float()
-    assert (rough - exact).abs().max() < 0.03 * exact.abs().max()
+    assert (rough - exact).abs().max() < 0.05 * exact.abs().max()
 
 
 @pytest.mark.parametrize("toy", [marked(toy) for toy in TOYS if toy.name in OFFICIAL])

@@ -13,7 +13,7 @@ import platform
 import tempfile
 import warnings
 from collections.abc import Generator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, suppress
 from copy import deepcopy
 from importlib import metadata
 from io import StringIO
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from enecg.experts.network import NetworkExpert
 
 EXPORT: Final = 2  # raised whenever the same network would be written to another file
-PACKAGES: Final = {"onnx": "onnxruntime", "openvino": "openvino"}  # of the runtimes
+PACKAGES: Final = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}  # of the runtimes
 QUANTISED: Final = ("MatMulInteger", "DynamicQuantizeMatMul")
 
 
@@ -59,11 +59,25 @@ def open_session(expert: NetworkExpert, runtime: Runtime) -> Session:
     session: Session = Onnx(path, by_window) if runtime.name == "onnx" else OpenVino(path, runtime.precision)
     if isinstance(expert.module, Staged):
         session = Behind(type(expert.module).first, session)
-    compared = folder / f"{str(runtime).replace(' ', '-')}.json"
+    return compared(expert, session, runtime)
+
+
+def compared(expert: NetworkExpert, session: Session, runtime: Runtime) -> Session:
+    """The session, if its embeddings are near enough to those of torch in float32 on this processor.
+
+    What was found is kept with the exports, and not computed again.
+
+    Raises:
+        InputError: they are not.
+    """
+    package = PACKAGES[runtime.name]
+    kept = cache_folder() / "exports" / key_of(expert) / f"{str(runtime).replace(' ', '-')}.json"
     facts = {"expert": expert.card.name, package: metadata.version(package), "processor": processor()}
-    if not _is_known(compared, facts):
+    if not _is_known(kept, facts):
         away = _compare(expert, session, runtime)
-        write_whole(compared, json.dumps({**facts, "difference": away}, indent=1).encode())
+        with suppress(OSError):  # where nothing can be kept, it is compared each time
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, json.dumps({**facts, "difference": away}, indent=1).encode())
     return session
 
 
@@ -100,9 +114,10 @@ def _compare(expert: NetworkExpert, session: Session, runtime: Runtime) -> float
     exact = Torch(_on_cpu(expert), cpu)(batch.signal, batch.length)
     away = difference(session(batch.signal, batch.length), exact)
     if not away <= runtime.tolerance:
+        remedy = "leave --precision out" if runtime.name == "torch" else "run it with --runtime torch"
         raise InputError(
             f"{expert.card.name}: in {runtime} its embeddings are {away:.1e} away from those of torch, more "
-            f"than {runtime.tolerance:.0e}; run it with --runtime torch"
+            f"than {runtime.tolerance:.0e}; {remedy}"
         )
     return away
 
