@@ -109,12 +109,12 @@ def cheaper_versions(
     names = [info.name for info in experts]
     costs = np.array([cost_of(info) for info in experts])
     costs = costs / costs.sum()
-    worth = sum(_worth(names, models[target.task.name], target, scores) for target in targets)
+    worth = np.sum([_worth(names, models[target.task.name], target, scores) for target in targets], axis=0)
     limits = [(budget, len(names)) for budget in BUDGETS] + [(1.0, count) for count in range(1, len(names))]
-    chosen = {_worthiest(np.asarray(worth), costs, *limit) for limit in limits} - {(), tuple(range(len(names)))}
+    chosen = {_worthiest(worth, costs, *limit) for limit in limits} - {(), tuple(range(len(names)))}
     found = []
     with ThreadPoolExecutor(cpus()) as pool:
-        for some in sorted(chosen, key=lambda some: -float(np.asarray(worth)[list(some)].sum())):
+        for some in sorted(chosen, key=lambda some: -float(worth[list(some)].sum())):
             left = tuple(names[i] for i in some)
             tasks = list(pool.map(lambda target, left=left: _answering(target, scores, left), targets))
             settled = {target.task.name: one for target, one in zip(targets, tasks, strict=True) if one is not None}
@@ -132,7 +132,7 @@ def _worth(
     def lost(combiner: Combiner) -> float:
         return loss(combiner.predict([scores[member][name] for member in combiner.members]), target)
 
-    whole = lost(model.combiner)
+    whole = max(lost(model.combiner), 1e-12)  # a quantity may be measured without any error
     without = model.rivals.without
     grown = [lost(without[expert]) / whole - 1 if expert in without else 0.0 for expert in experts]
     return np.clip(grown, 0.0, 10.0)  # the last who can answer is worth much, and not everything

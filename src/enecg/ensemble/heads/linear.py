@@ -103,10 +103,13 @@ class _Basis(ABC):
         rows: those that count.
         values: squared singular values `[component]`.
         looked: positions in `rows` that choose the penalty.
+        vectors: singular ones, float64 `[row or feature, component]`: the left ones, or the right ones.
     """
 
-    def __init__(self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray) -> None:
-        self.features, self.rows, self.values, self.looked = features, rows, values, looked
+    def __init__(
+        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, vectors: np.ndarray
+    ) -> None:
+        self.features, self.rows, self.values, self.looked, self.vectors = features, rows, values, looked, vectors
         self.mean = features[rows].mean(0, dtype=np.float64)
         self.unit = float(values.sum() / len(rows)) or 1.0
 
@@ -176,50 +179,38 @@ class _Basis(ABC):
 class _Dual(_Basis):
     """From the inner products of rows: for more features than rows."""
 
-    def __init__(
-        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, left: np.ndarray
-    ) -> None:
-        super().__init__(features, rows, values, looked)
-        self.whole = left
-
     @override
     def left(self, positions: np.ndarray) -> np.ndarray:
-        return np.asarray(self.whole[positions])
+        return np.asarray(self.vectors[positions])
 
     @override
     def _project(self, y: np.ndarray) -> np.ndarray:
-        return np.asarray(self.whole.T @ y)
+        return np.asarray(self.vectors.T @ y)
 
     @override
     def coefficients(self, weights: np.ndarray) -> np.ndarray:
-        dual = self.whole @ weights  # sums to zero over rows, as the features are centred
+        dual = self.vectors @ weights  # sums to zero over rows, as the features are centred
         return np.asarray(self.features[self.rows].T @ dual.astype(np.float32) - np.outer(self.mean, dual.sum(0)))
 
 
 class _Primal(_Basis):
     """From the inner products of features."""
 
-    def __init__(
-        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, right: np.ndarray
-    ) -> None:
-        super().__init__(features, rows, values, looked)
-        self.right = right
-
     @override
     def left(self, positions: np.ndarray) -> np.ndarray:
         centred = self.features[self.rows[positions]] - self.mean.astype(np.float32)
-        return np.asarray((centred @ (self.right / np.sqrt(self.values)).astype(np.float32)).astype(np.float64))
+        return np.asarray((centred @ (self.vectors / np.sqrt(self.values)).astype(np.float32)).astype(np.float64))
 
     @override
     def _project(self, y: np.ndarray) -> np.ndarray:
         spread = np.zeros((len(self.features), y.shape[1]), np.float32)
         spread[self.rows] = y
         cross = (self.features.T @ spread).astype(np.float64)
-        return np.asarray(self.right.T @ cross / np.sqrt(self.values)[:, None])
+        return np.asarray(self.vectors.T @ cross / np.sqrt(self.values)[:, None])
 
     @override
     def coefficients(self, weights: np.ndarray) -> np.ndarray:
-        return np.asarray(self.right @ (np.sqrt(self.values)[:, None] * weights))
+        return np.asarray(self.vectors @ (np.sqrt(self.values)[:, None] * weights))
 
 
 @dataclass
