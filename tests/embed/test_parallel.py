@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from enecg.embed import parallel
-from enecg.embed.parallel import cpus, in_order, one_torch_thread
+from enecg.embed.parallel import cpus, in_order, one_thread_each, one_torch_thread
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -56,6 +56,19 @@ def test_torch_uses_one_thread_inside_and_what_it_used_before_outside() -> None:
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_blas_uses_one_thread_inside_and_what_it_used_before_outside() -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads() -> set[int]:
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(3, "blas"):
+        with pytest.raises(KeyError), one_thread_each():
+            assert threads() == {1}
+            raise KeyError
+        assert threads() == {3}
 
 
 def test_torch_is_not_loaded_for_it() -> None:

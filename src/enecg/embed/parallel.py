@@ -56,3 +56,15 @@ def one_torch_thread() -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def one_thread_each() -> Generator[None]:
+    """Let every operation of torch and of BLAS use one thread, for work that is spread over threads itself.
+
+    What is fitted then does not depend on the number of processors either.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with one_torch_thread(), threadpool_limits(1, "blas"):
+        yield

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from enecg.cohort.split import subject_folds
-from enecg.embed.parallel import cpus, one_torch_thread
+from enecg.embed.parallel import cpus, one_thread_each
 from enecg.ensemble.budget import cheaper_versions, cost_of, cost_share
 from enecg.ensemble.calibrate import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
 from enecg.ensemble.combine import Combiner, experts_of
@@ -85,11 +85,12 @@ def weigh(
         progress(f"weights for {target.task.name}")
         return _fit_task(target, predictors, scores, embeddings, subjects, experts, recipe, seed)
 
-    with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
-        models = {model.task.name: model for model in pool.map(weighed, targets)}
-    settings = {**asdict(recipe), "seed": seed}
     members = {p.name: scores[p.name] for p in predictors if is_member(p.name)}
-    cheaper = cheaper_versions([info for info in experts if not info.view], models, targets, members)
+    with one_thread_each():
+        with ThreadPoolExecutor(cpus()) as pool:
+            models = {model.task.name: model for model in pool.map(weighed, targets)}
+        cheaper = cheaper_versions([info for info in experts if not info.view], models, targets, members)
+    settings = {**asdict(recipe), "seed": seed}
     return Ensemble(list(experts), models, predictors, settings, training or {}, cheaper)
 
 
@@ -173,7 +174,7 @@ def fit_heads(
     rhythm means together with a wave. So do they with the other experts that are best alone, and once more without the
     dearest expert.
     """
-    folds = {n: subject_folds(subjects, n, seed) for n in (recipe.folds, recipe.bag_folds)}
+    fold = subject_folds(subjects, recipe.folds, seed)
     members = [info for info in experts if not info.view]
     names = [info.name for info in members]
     tasks = [target.task for target in targets]
@@ -194,7 +195,6 @@ def fit_heads(
     def fitted(one: _Plan) -> tuple[Predictor, dict[str, np.ndarray]]:
         progress(f"head {one.name}")
         x = side_by_side(embeddings, one.experts)
-        fold = folds[recipe.bag_folds if one.head.bag else recipe.folds]
         oof, head = one.head.cross_fit(x, one.targets, subjects, fold, seed)
         silent = silent_rows(embeddings, one.experts)
         for found in oof:
@@ -202,7 +202,7 @@ def fit_heads(
         task_names = tuple(target.task.name for target in one.targets)
         return Predictor(one.name, one.experts, task_names, head), dict(zip(task_names, oof, strict=True))
 
-    with one_torch_thread(), ThreadPoolExecutor(cpus()) as pool:
+    with one_thread_each(), ThreadPoolExecutor(cpus()) as pool:
         baselines = pool.map(fitted, apart)
         found = list(pool.map(fitted, plan))
         scores = {predictor.name: own for predictor, own in found}

@@ -83,8 +83,7 @@ class Recipe:
 
     Attributes:
         name: in commands and bundles.
-        folds: of the cross-fit of closed-form heads, by subject.
-        bag_folds: of heads whose final form is the mean of the cross-fitted ones.
+        folds: of the cross-fit of heads, by subject.
         landmarks: of kernel heads.
         rounds: trees per output.
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
@@ -102,7 +101,6 @@ class Recipe:
 
     name: str = "default"
     folds: int = 5
-    bag_folds: int = 3
     landmarks: int = 1024
     rounds: int = 300
     lora_rank: int = 16
