@@ -50,7 +50,7 @@ def measure(quick: bool, folder: Path) -> Measured:
         inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         there = {name: matrix[outside] for name, matrix in data.embeddings.items()}
         for label, version in _versions(data.embeddings, targets, subjects, infos, inside, quick).items():
-            spent.setdefault(label, []).append(_cost(version))
+            spent.setdefault(label, []).append(_cost(version, there))
             for name, answer in version.predict(there).items():
                 own = said.setdefault(label, {t.task.name: np.full(t.y.shape, np.nan) for t in targets})
                 own[name][outside] = answer.value
@@ -97,10 +97,16 @@ def _versions(
     return found
 
 
-def _cost(ensemble: Ensemble) -> float:
-    """Of the experts that run, as a share of what all cost."""
+def _cost(ensemble: Ensemble, there: Mapping[str, np.ndarray]) -> float:
+    """Of the experts that run on some recordings, second looks included, as a share of what all cost."""
     costs = {info.name: cost_of(info) for info in ensemble.experts if not info.view}
-    return sum(costs[name] for name in ensemble.needed if name in costs) / sum(costs.values())
+    first = {name for name in ensemble.needed if name in costs}
+    spent = sum(costs[name] for name in first)
+    if ensemble.second is not None:
+        again = [name for name in ensemble.second.ensemble.needed if name in costs and name not in first]
+        looked = ensemble.second.wanted(ensemble.first_answers(there)).mean()
+        spent += float(looked) * sum(costs[name] for name in again)
+    return spent / sum(costs.values())
 
 
 def _scored(

@@ -84,14 +84,19 @@ class Bundle:
     def within(self, budget: float | None = None, top_k: int | None = None) -> Bundle:
         """The best version that costs at most a share of all experts' time, or runs at most so many experts.
 
+        What a budget leaves is spent on a second look by all experts at recordings that the first answers leave open.
+
         Raises:
             InputError: no version is so cheap.
         """
         ensemble = within(self.ensemble, budget, top_k)
         if ensemble is self.ensemble:
             return self
-        looking = ensemble.needed
-        digest = None if self.digest is None else "+".join([self.digest, *looking])
+        looking, told = list(ensemble.needed), list(ensemble.needed)
+        if (second := ensemble.second) is not None:
+            also = [name for name in second.ensemble.needed if name not in looking]
+            looking, told = looking + also, [*told, *(f"{second.share:.4g}*{name}" for name in also)]
+        digest = None if self.digest is None else "+".join([self.digest, *told])
         return Bundle(ensemble, [e for e in self.experts if e.card.name in looking], digest, self.skipped)
 
     def save(self, folder: str | Path) -> str:

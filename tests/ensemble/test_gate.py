@@ -75,6 +75,15 @@ def test_recordings_that_are_all_alike_are_of_one_kind() -> None:
     assert abs(verdict.change) < 0.05
 
 
+def test_a_view_in_which_nothing_varies_tells_no_kinds() -> None:
+    scores, target, _, subjects = _problem(informative=True)
+    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
+    for view in (np.ones((900, 3), np.float32), np.zeros((900, 0), np.float32)):
+        gate, verdict = fit_gate(combiner, scores, target, view, subjects)
+        assert gate.kinds(view).max() <= 0  # one kind, or unknown
+        assert not verdict.helps
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
 def test_few_recordings_of_a_kind_stay_near_the_static_weights(kind: str) -> None:
     rng = np.random.default_rng(5)

@@ -126,7 +126,8 @@ def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
         answer["probabilities"] = {name: _number(p) for name, p in zip(task.classes, shown, strict=True)}
         answer["decision"] = output.decisions()[row]
         if output.thresholds is not None:
-            answer["thresholds"] = dict(zip(task.output_names, output.thresholds.tolist(), strict=True))
+            limits = np.broadcast_to(output.thresholds, output.value.shape)[row]
+            answer["thresholds"] = dict(zip(task.output_names, limits.tolist(), strict=True))
     answer["weights"] = {name: round(float(share[row]), 4) for name, share in output.weights.items()}
     return answer
 

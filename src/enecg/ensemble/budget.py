@@ -2,7 +2,7 @@
 
 A frozen pass costs far more than everything behind it. What an expert is worth is what is lost without it, out of fold.
 For several budgets and numbers of experts those that are worth most together are chosen, and weighted anew on the same
-out-of-fold scores.
+out-of-fold scores. What a budget leaves is spent on a second look by all experts at what the first answers leave open.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from enecg.ensemble.combine import Combiner, experts_of
 from enecg.ensemble.model import Ensemble, TaskModel
 from enecg.ensemble.recipe import ExpertInfo
 from enecg.ensemble.rivals import loss
+from enecg.ensemble.second_look import Doubt, SecondLook
 from enecg.errors import InputError
 from enecg.tasks import Target
 
 BUDGETS: Final = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)  # shares of the cost of all experts
+
+FEWEST_AGAIN: Final = 0.01  # share of recordings below which a second look is not worth its while
 
 
 @dataclass
@@ -63,22 +66,26 @@ class Cheaper:
         experts: that look at a recording.
         cost: share of what all experts cost.
         tasks: task name -> what answers it.
+        doubt: about those answers; None where no task has probabilities.
     """
 
     experts: tuple[str, ...]
     cost: float
     tasks: dict[str, Answering]
+    doubt: Doubt | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         tasks = {name: one.as_dict() for name, one in self.tasks.items()}
-        return {"experts": self.experts, "cost": self.cost, "tasks": tasks}
+        doubt = None if self.doubt is None else self.doubt.as_dict()
+        return {"experts": self.experts, "cost": self.cost, "tasks": tasks, "doubt": doubt}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Cheaper:
         """From `as_dict`."""
         tasks = {name: Answering.from_dict(part) for name, part in data["tasks"].items()}
-        return cls(tuple(data["experts"]), data["cost"], tasks)
+        doubt = None if data["doubt"] is None else Doubt.from_dict(data["doubt"])
+        return cls(tuple(data["experts"]), data["cost"], tasks, doubt)
 
 
 def cost_of(info: ExpertInfo) -> float:
@@ -118,8 +125,11 @@ def cheaper_versions(
             left = tuple(names[i] for i in some)
             tasks = list(pool.map(lambda target, left=left: _answering(target, scores, left), targets))
             settled = {target.task.name: one for target, one in zip(targets, tasks, strict=True) if one is not None}
-            if len(settled) == len(targets):  # else a task that only others answer
-                found.append(Cheaper(left, float(costs[list(some)].sum()), settled))
+            if len(settled) < len(targets):  # a task that only others answer
+                continue
+            answering = {name: one for name, (one, _) in settled.items()}
+            doubt = Doubt.fit([target.task for target in targets], {name: said for name, (_, said) in settled.items()})
+            found.append(Cheaper(left, float(costs[list(some)].sum()), answering, doubt))
     return found
 
 
@@ -148,7 +158,10 @@ def _worthiest(worth: np.ndarray, costs: np.ndarray, budget: float, most: int) -
     return tuple(int(i) for i in np.flatnonzero(found.x > 0.5)) if found.x is not None else ()
 
 
-def _answering(target: Target, scores: Mapping[str, Mapping[str, np.ndarray]], left: Sequence[str]) -> Answering | None:
+def _answering(
+    target: Target, scores: Mapping[str, Mapping[str, np.ndarray]], left: Sequence[str]
+) -> tuple[Answering, np.ndarray] | None:
+    """What answers a task without some experts, and its answers out of fold; None where nobody is left."""
     name = target.task.name
     members = [member for member in scores if experts_of(member).keys() <= {*left} and name in scores[member]]
     if not members:
@@ -158,16 +171,20 @@ def _answering(target: Target, scores: Mapping[str, Mapping[str, np.ndarray]], l
     said = combiner.predict(own)  # a handful of weights on all recordings: hardly better than out of fold
     calibrator = None if target.task.kind == "regression" else Calibrator.fit(target, said)
     settled = said if calibrator is None else calibrator(said)
-    return Answering(combiner, calibrator, residual_quantiles(target, settled), choose_thresholds(target, settled))
+    own_limits = choose_thresholds(target, settled)
+    return Answering(combiner, calibrator, residual_quantiles(target, settled), own_limits), settled
 
 
 def within(ensemble: Ensemble, budget: float | None = None, most: int | None = None) -> Ensemble:
     """The best version of an ensemble that costs at most a share of the whole, or runs at most so many experts.
 
+    What a budget leaves is spent on second looks by the whole ensemble. Their share holds for recordings like those of
+    the training: where more are open, more is spent.
+
     Args:
         ensemble: fitted.
         budget: share of the cost of all experts, 0 to 1.
-        most: experts that may run.
+        most: experts that may run; with it there are no second looks.
 
     Raises:
         InputError: no version is so cheap.
@@ -182,7 +199,11 @@ def within(ensemble: Ensemble, budget: float | None = None, most: int | None = N
     for version in ensemble.cheaper:
         if version.cost <= allowed + 1e-9 and len(version.experts) <= count:
             models = {name: _replaced(model, version.tasks[name]) for name, model in ensemble.models.items()}
-            return replace(ensemble, models=models)
+            left = (allowed - version.cost) / (spent - version.cost) if spent > version.cost else 0.0
+            second = None
+            if most is None and version.doubt is not None and left >= FEWEST_AGAIN:
+                second = SecondLook(ensemble, version.doubt, min(left, 1.0))
+            return replace(ensemble, models=models, second=second)
     cheapest = min((version.cost for version in ensemble.cheaper), default=spent)
     raise InputError(
         f"--budget: no version of this ensemble costs at most {allowed:.0%} and runs at most {count} experts; "

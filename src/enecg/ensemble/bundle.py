@@ -26,7 +26,7 @@ from enecg.ensemble.rivals import Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 5
+FORMAT = 6
 TENSORS = "tensors.safetensors"
 
 

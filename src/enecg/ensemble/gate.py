@@ -230,6 +230,8 @@ def _centres(place: np.ndarray, seed: int) -> np.ndarray:
 def _principal(z: np.ndarray) -> np.ndarray:
     """Leading principal directions, scaled so that the first component has unit variance: float32 `[dim, VIEW]`."""
     rows, dim = z.shape
+    if dim == 0:  # nothing varies: all recordings are of one kind
+        return np.zeros((0, 1), np.float32)
     wide = dim > rows  # then the smaller matrix is that of the recordings' products
     products = (z @ z.T if wide else z.T @ z).astype(np.float64) / rows
     values, vectors = np.linalg.eigh(products)

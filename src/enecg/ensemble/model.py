@@ -20,6 +20,7 @@ from enecg.tasks import Task
 
 if TYPE_CHECKING:
     from enecg.ensemble.budget import Cheaper
+    from enecg.ensemble.second_look import SecondLook
 
 Embeddings = Mapping[str, np.ndarray]  # expert name -> float32 [recording, dim]; a row of NaN: the expert was silent
 
@@ -104,7 +105,7 @@ class TaskOutput:
         value: float64 `[recording, output]`: value or probabilities; NaN where no expert had an answer.
         weights: expert name -> share `[recording]` that it had in the answer; they sum to one.
         low, high: `[recording]` bounds of the 90 % interval of a regression.
-        thresholds: per output, for decisions.
+        thresholds: for decisions, `[output]`, or `[recording, output]` where they differ.
         raw: probabilities before they were calibrated; None for a regression.
         static: what the static weights alone would say, where a gate is in use.
         rivals: what is said by those that it is compared with.
@@ -124,18 +125,45 @@ class TaskOutput:
         """Class names by the thresholds (multiclass: the most probable); None for a regression or without answer."""
         names = self.task.output_names
         out: list[str | list[str] | None] = []
-        for row in self.value:
+        limits = np.broadcast_to(0.5 if self.thresholds is None else self.thresholds, self.value.shape)
+        for row, limit in zip(self.value, limits, strict=True):
             if self.task.kind == "regression" or not np.isfinite(row).all():
                 out.append(None)
             elif self.task.kind == "multiclass":
                 out.append(names[int(row.argmax())])
             elif self.task.kind == "binary":
-                assert self.thresholds is not None
-                out.append(self.task.classes[int(row[0] >= self.thresholds[0])])
+                out.append(self.task.classes[int(row[0] >= limit[0])])
             else:
-                assert self.thresholds is not None
-                out.append([name for name, p, t in zip(names, row, self.thresholds, strict=True) if p >= t])
+                out.append([name for name, p, t in zip(names, row, limit, strict=True) if p >= t])
         return out
+
+    def amended(self, rows: np.ndarray, other: TaskOutput) -> TaskOutput:
+        """With the answers of another version for some recordings.
+
+        Args:
+            rows: bool `[recording]`.
+            other: answers of the same task for those.
+        """
+
+        def mixed(ours: np.ndarray | None, theirs: np.ndarray | None) -> np.ndarray | None:
+            if ours is None or theirs is None:
+                return None
+            out = ours.copy()
+            out[rows] = theirs
+            return out
+
+        def limits(output: TaskOutput) -> np.ndarray | None:
+            return None if output.thresholds is None else np.broadcast_to(output.thresholds, output.value.shape)
+
+        value = self.value.copy()
+        value[rows] = other.value
+        weights = {name: share.copy() for name, share in self.weights.items()}
+        for name, share in other.weights.items():
+            weights[name][rows] = share
+        return replace(
+            self, value=value, weights=weights, low=mixed(self.low, other.low), high=mixed(self.high, other.high),
+            thresholds=mixed(limits(self), limits(other)), raw=mixed(self.raw, other.raw), static=None,
+        )  # fmt: skip
 
 
 @dataclass
@@ -149,6 +177,7 @@ class Ensemble:
         recipe: its settings, as JSON values.
         training: what it was trained on: digest, counts, hashed subjects, versions.
         cheaper: versions with fewer experts, the dearest first.
+        second: in such a version, what looks again where its answers leave a recording open.
     """
 
     experts: list[ExpertInfo]
@@ -157,6 +186,7 @@ class Ensemble:
     recipe: dict[str, Any]
     training: dict[str, Any]
     cheaper: list[Cheaper] = field(default_factory=list)
+    second: SecondLook | None = None
 
     @property
     def tasks(self) -> list[Task]:
@@ -175,7 +205,7 @@ class Ensemble:
 
     @property
     def needed(self) -> list[str]:
-        """Names of the experts and views that have a say in an answer; the others need not look at a recording."""
+        """Names of the experts and views that have a say in a first answer; the others need not look at a recording."""
         models = self.models.values()
         heads = {
             member
@@ -218,12 +248,17 @@ class Ensemble:
         """Answer all tasks.
 
         Args:
-            embeddings: from the experts that `needed` names; of all in `experts` to compare.
+            embeddings: from the experts that `needed` names, here and in the second look; of all to compare.
             compare: also what every expert alone and the baselines say.
 
         Returns:
             Task name -> answers.
         """
+        first = self.first_answers(embeddings, compare=compare)
+        return first if self.second is None else self.second.applied(first, embeddings)
+
+    def first_answers(self, embeddings: Embeddings, *, compare: bool = False) -> dict[str, TaskOutput]:
+        """As `predict`, before any second look."""
         wanted = {name for model in self.models.values() for name in model.combiner.members}
         if compare:
             wanted |= {name for model in self.models.values() for one in model.rivals.combiners for name in one.members}

@@ -16,12 +16,15 @@ from enecg.recording import Recording
 NEGLIGIBLE: Final = 0.01  # share of a task's weights up to which a gate's word spares a head's experts the look
 
 
-def embed_needed(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> Embeddings:
+def embed_needed(
+    ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]
+) -> dict[str, np.ndarray]:
     """The embeddings that an ensemble's answers rest on.
 
     An expert without weight in any task does not run. Where gates look at views, those are embedded first, and an
     expert that no task then gives more than `NEGLIGIBLE` of its weights does not run on that recording: its row is
-    NaN, as of one that has no answer, and the others share its weight.
+    NaN, as of one that has no answer, and the others share its weight. Where a second look is taken at recordings that
+    the first answers leave open, what it needs besides runs on those only.
 
     Args:
         ensemble: fitted.
@@ -31,6 +34,23 @@ def embed_needed(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequ
     Returns:
         Expert name -> float32 `[recording, dim]`.
     """
+    found = _first_look(ensemble, experts, recordings)
+    if ensemble.second is None:
+        return found
+    open_rows = np.flatnonzero(ensemble.second.wanted(ensemble.first_answers(found)))
+    needed = set(ensemble.second.ensemble.needed)
+    rest = [expert for expert in experts if expert.card.name in needed and expert.card.name not in found]
+    for expert in rest:
+        found[expert.card.name] = np.full((len(recordings), expert.card.dim), np.nan, np.float32)
+    if len(open_rows) and rest:
+        for name, part in embed_recordings([recordings[row] for row in open_rows], rest).items():
+            found[name][open_rows] = part
+    return found
+
+
+def _first_look(
+    ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]
+) -> dict[str, np.ndarray]:
     needed = set(ensemble.needed)
     looking = [expert for expert in experts if expert.card.name in needed]
     views = {model.view for model in ensemble.models.values() if model.gate is not None} - {OUTPUTS}
