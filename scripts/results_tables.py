@@ -3,13 +3,15 @@
     python scripts/results_tables.py FOLDER
 
 FOLDER holds what the commands in docs/results.md write with --json: cv.json (cross-validation), cvb.json (with the
-expert beat-cnn), f9.json (fold 9), ludb.json, chap.json (Chapman, Ningbo), cpsc.json (CPSC 2018, CPSC extra, PTB) and
-raw.json (PTB-XL in mV). A table is found by its first row; the text around it is left as it is, so read it again.
+expert beat-cnn), seed1.json and seed2.json (with other seeds), f9.json (fold 9), ludb.json, chap.json (Chapman,
+Ningbo), cpsc.json (CPSC 2018, CPSC extra, PTB), raw.json (PTB-XL in mV) and budget.json (benchmarks/budget.py). A table
+is found by its first row; the text around it is left as it is, so read it again.
 """
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,7 +64,8 @@ def main(folder: Path) -> None:
         ROOT / "README.md": [_quality(quality)],
         page: [
             _quality(quality), _quality(sources), _everyone(cv), _rivals(cv), _removal(cv), _calibration(cv),
-            _with_network(cv, cvb), _elsewhere(others),
+            _with_network(cv, cvb), _elsewhere(others), _seeds([cv, *(results[f"seed{i}"]["tasks"] for i in (1, 2))]),
+            _budgets(results["budget"]["figures"]["versions"]),
         ],
     }.items():  # fmt: skip
         text = path.read_text(encoding="utf-8")
@@ -141,6 +144,40 @@ def _elsewhere(results: dict[str, dict[str, Block]]) -> list[str]:
                 best = tasks[task]["compare"]["best_expert"]["name"]
                 rows.append([where, title, f"{_versus(task, tasks[task], 'best_expert')} ({best})"])
     return _table(["recordings", "task", "ensemble minus best expert"], rows)
+
+
+def _seeds(results: Sequence[dict[str, Block]]) -> list[str]:
+    rows = []
+    for task, title in TITLES.items():
+        blocks = [tasks[task] for tasks in results]
+        values = [block["ensemble"][block["metric"]]["value"] for block in blocks]
+        digits = DIGITS.get(task, 3) + 1
+        spread = f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+        versus = [
+            ", ".join(block["compare"][rival]["verdict"].replace("no difference shown", "–") for block in blocks)
+            for rival in RIVALS
+        ]
+        rows.append([title, *(f"{value:.{digits}f}" for value in values), spread, *versus])
+    head = ["task", *(f"seed {i}" for i in range(len(results))), "mean ± deviation"]
+    return _table([*head, *(f"against {name}" for name in RIVALS.values())], rows)
+
+
+def _budgets(versions: dict[str, Any]) -> list[str]:
+    names = ("age", "sex", "superclass", "arrhythmia")
+    rows = []
+    for label, version in versions.items():
+        told = []
+        for task in names:
+            own = version["tasks"][task]["own"]
+            value = _number(task, own["value"]["value"])
+            if label != "whole":
+                lost = 100 * version["tasks"][task]["relative_loss"]
+                value += f" ({_change(task, own['minus whole'])}, {lost:.2f} %)"
+            told.append(value)
+        kind, _, setting = label.partition(" ")
+        title = {"whole": "all five", "budget": f"`--budget {setting}`", "charge": f"`fit --charge {setting}`"}[kind]
+        rows.append([title, f"{100 * version['cost']:.1f} %", *told])
+    return _table(["version", "cost", "age, MAE years", "sex, AUROC", "superclass", "arrhythmia"], rows)
 
 
 def _metric(task: str, block: Block | None) -> str:
