@@ -85,6 +85,26 @@ def test_a_bundle_in_memory_answers_as_it_does_when_loaded(trained: Trained, tmp
     assert enecg.predict(bundle, [])["predictions"] == []
 
 
+def test_a_budget_is_spent_on_all_recordings_by_few_experts_and_on_some_by_all(trained: Trained) -> None:
+    whole = enecg.load(trained.bundle)
+    version = whole.within(budget=0.75)
+    second = version.ensemble.second
+    assert second is not None
+    dear = set(second.ensemble.needed) - set(version.ensemble.needed)
+    assert str(version.digest).startswith(f"{whole.digest}+")
+    assert all(f"+{second.share:.4g}*{name}" in str(version.digest) for name in dear)
+    cohort = enecg.Cohort.load(trained.manifest, HELD_OUT)
+    files = [cohort.path(row) for row in range(len(cohort))]
+    found, full = (enecg.predict(bundle, files)["predictions"] for bundle in (version, whole))
+    looked = [any(answer["weights"][name] for answer in one["tasks"].values() for name in dear) for one in found]
+    assert 0 < sum(looked) < len(files)
+    for ours, theirs, again in zip(found, full, looked, strict=True):
+        if again:
+            assert ours["tasks"]["age"]["value"] == pytest.approx(theirs["tasks"]["age"]["value"], rel=1e-4)
+    alone = enecg.predict(version, files[looked.index(False)])["predictions"][0]
+    assert not any(answer["weights"][name] for answer in alone["tasks"].values() for name in dear)
+
+
 def test_labels_may_come_from_other_columns_and_the_bundle_stays_as_it_is(trained: Trained) -> None:
     bundle = enecg.load(trained.bundle)
     cohort = enecg.Cohort.load(trained.manifest, HELD_OUT)

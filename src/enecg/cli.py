@@ -304,7 +304,7 @@ def predict(
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
     runtime: AnyRuntime = None,
-    budget: Annotated[float | None, typer.Option(help="Share of the experts' time that may be spent.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Share of the experts' time to be spent, on average.")] = None,
     top_k: Annotated[int | None, typer.Option(help="Experts that may look.", min=1)] = None,
     engine: Engine = "local",
     address: Address = None,

@@ -220,3 +220,12 @@ def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(__import__("sys").modules, "pydicom", None)
     with pytest.raises(MissingExtra, match=r"pip install 'enecg\[dicom\]'"):
         read(REAL)
+
+
+def test_values_that_break_the_standard_are_no_talk_on_the_screen(tmp_path: Path) -> None:
+    """pydicom warns of them, and a warning would be an error here."""
+    path = tmp_path / "odd.dcm"
+    path.write_bytes(Path(REAL).read_bytes().replace(b"20130125", b"2OI3OI25"))
+    with pytest.warns(UserWarning, match="Invalid value for VR UI"):
+        str(pydicom.dcmread(path))
+    np.testing.assert_array_equal(read(path).signal, read(REAL).signal)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +123,23 @@ def test_what_is_refused(changed: Callable[..., Path], name: str, pattern: bytes
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert str(caught.value).count(name) == 1
+
+
+def test_of_files_read_at_once_none_is_blamed_for_the_damage_of_another(
+    formats: Path, changed: Callable[..., Path]
+) -> None:
+    damaged = changed(EDF, rb"(EDF\+C {39})15 ", rb"\g<1>16 ")
+    files, filters = [formats / EDF, damaged] * 20, list(warnings.filters)
+
+    def told(path: Path) -> str:
+        try:
+            return str(read(path).rate)
+        except ReadError as error:
+            return "truncated" if "truncated" in str(error) else str(error)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(told, files)) == ["500.0", "truncated"] * 20
+    assert warnings.filters == filters
 
 
 def test_a_rate_between_whole_numbers_is_kept(changed: Callable[..., Path]) -> None:

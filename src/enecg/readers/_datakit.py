@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,15 @@ from typing import Any, Final
 import numpy as np
 
 from enecg.errors import DAMAGE, ReadError, require
-from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
+from enecg.readers.common import (
+    age_in_years,
+    caught_warnings,
+    choose_leads,
+    common_amplitude,
+    first_line,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
 DEEPEST: Final = 64  # elements within each other; the files of the two makers have about ten
@@ -37,8 +44,7 @@ def read_with(parser: str, path: Path, rate: float | None, unit: str | None) -> 
     make = getattr(import_module(f"ecgdatakit.parsing.parsers.{module}"), name)
     where = str(path)
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with caught_warnings() as caught:
             found = make().parse(path)
     except (package.ECGDataKitError, *DAMAGE) as error:
         raise ReadError(f"{where}: damaged file: {first_line(error)}".replace(f" in {where}", "")) from error

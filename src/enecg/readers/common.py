@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from threading import Lock
 from typing import Final, Literal, TypeVar
 
 import numpy as np
@@ -16,6 +19,20 @@ T = TypeVar("T", str, float)
 
 _OLDEST: Final = 120.0  # years; above lie codes for "not known" (300, 999)
 _YEARS_PER: Final = {"": 1.0, "y": 1.0, "m": 1 / 12, "w": 7 / 365.25, "d": 1 / 365.25}
+
+_WARNINGS: Final = Lock()
+
+
+@contextmanager
+def caught_warnings() -> Generator[list[warnings.WarningMessage]]:
+    """What a package warns of while it reads a file, kept from the screen.
+
+    Python's record of warnings is that of the whole process: files are read one at a time in here, so that none is
+    blamed for another's damage.
+    """
+    with _WARNINGS, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
 
 
 def choose_leads(names: Sequence[str]) -> tuple[list[int], dict[str, str]]:

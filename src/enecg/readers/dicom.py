@@ -12,7 +12,15 @@ import numpy as np
 
 from enecg.errors import DAMAGE, InputError, ReadError, require
 from enecg.leads import STANDARD, canonical
-from enecg.readers.common import age_in_years, choose_leads, common_amplitude, first_line, sex_of, stated_or_given
+from enecg.readers.common import (
+    age_in_years,
+    caught_warnings,
+    choose_leads,
+    common_amplitude,
+    first_line,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
 _STORAGE: Final = {
@@ -41,7 +49,8 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     pydicom = require("pydicom", "dicom", "reading DICOM")
     where = str(path)
     try:
-        return _recording(pydicom.dcmread(path), rate, unit, where)
+        with caught_warnings():  # of values that break the standard; what a measurement needs is checked here
+            return _recording(pydicom.dcmread(path), rate, unit, where)
     except InputError:
         raise
     except (*DAMAGE, pydicom.errors.BytesLengthException) as error:
