@@ -11,12 +11,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from enecg.answers import load as load
+    from enecg.answers import predict as predict
     from enecg.api import crossval as crossval
     from enecg.api import embed as embed
     from enecg.api import evaluate as evaluate
     from enecg.api import fit as fit
-    from enecg.api import load as load
-    from enecg.api import predict as predict
     from enecg.cohort.manifest import Cohort as Cohort
     from enecg.errors import EnecgError as EnecgError
     from enecg.errors import InputError as InputError
@@ -27,7 +27,8 @@ __version__ = "0.1.0"
 NOTICE = "Research use only. Not a medical device."
 
 _HOMES = {
-    **dict.fromkeys(("crossval", "embed", "evaluate", "fit", "load", "predict"), "enecg.api"),
+    **dict.fromkeys(("crossval", "embed", "evaluate", "fit"), "enecg.api"),
+    **dict.fromkeys(("load", "predict"), "enecg.answers"),
     "Cohort": "enecg.cohort.manifest",
     "EnecgError": "enecg.errors",
     "InputError": "enecg.errors",

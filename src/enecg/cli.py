@@ -317,18 +317,18 @@ def predict(
     if isinstance(out, Path):
         _make_room(out)
 
-    from enecg import api
+    from enecg import answers
     from enecg.cohort.listing import listed
 
-    loaded = api.load(bundle, runtime).within(budget, top_k)
+    loaded = answers.load(bundle, runtime).within(budget, top_k)
     if format == "parquet":
         options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": _say}
-        found = api.predict_archive(loaded, files, out, rate=rate, unit=unit, **options)
+        found = answers.predict_archive(loaded, files, out, rate=rate, unit=unit, **options)
         _say(f"{found.n} recordings: {found.usable} answered, {found.reused} of them written before: {out}. {NOTICE}")
         answered, asked = found.usable, found.n
     else:
         items = listed(files).items
-        document = api.predict(loaded, items, rate=rate, unit=unit)
+        document = answers.predict(loaded, items, rate=rate, unit=unit)
         if format == "fhir":
             from enecg.readers import read
             from enecg.serve.fhir import collection

@@ -32,7 +32,7 @@ class Model:
     """A loaded bundle behind messages."""
 
     def __init__(self, folder: Path) -> None:
-        from enecg.api import load
+        from enecg.answers import load
         from enecg.cohort.simulated.record import simulate
         from enecg.ensemble.answer import answers
 
