@@ -208,6 +208,28 @@ def test_some_rows_choose_the_penalty_of_many(monkeypatch: pytest.MonkeyPatch) -
     assert np.corrcoef(z @ whole[0][:, 0], z @ looked[0][:, 0])[0, 1] > 0.999
 
 
+@pytest.mark.parametrize("rows", [700, 250])  # more than features, and fewer
+def test_many_features_of_many_rows_are_taken_along_their_principal_axes(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(5)
+    hidden = rng.normal(size=(rows, 40))
+    z = (10 + hidden @ rng.normal(size=(40, 300)) + 0.3 * rng.normal(size=(rows, 300))).astype(np.float32)
+    y = hidden[:, :2] + 0.5 * rng.normal(size=(rows, 2)) + 30
+    train, test = np.arange(0, rows, 2), np.arange(1, rows, 2)
+    exact = Ridges(z).solve(train, y[train])
+    monkeypatch.setattr(linear, "AXES", 80)
+    taken = Ridges(z).solve(train, y[train])
+    assert taken[0].shape == exact[0].shape == (300, 2)
+    ours, theirs = (z[test] @ coefficients + intercepts for coefficients, intercepts, _ in (taken, exact))
+    assert np.abs(ours - theirs).mean() < 0.1 * np.abs(theirs - y[test]).mean()
+    axes = linear._principal_axes(z, 80)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(80), atol=1e-5)
+    best = np.linalg.svd(z - z.mean(0))[1]
+    held = np.linalg.norm((z - z.mean(0)) @ axes) ** 2
+    assert held > 0.99 * (best[:80] ** 2).sum()
+
+
 def test_landmarks_are_no_single_recordings() -> None:
     x = np.random.default_rng(0).normal(size=(90, 10)).astype(np.float32)
     landmarks = Landmarks.fit(x, 40, seed=0)

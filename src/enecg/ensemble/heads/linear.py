@@ -18,6 +18,8 @@ from enecg.tasks import Target
 ALPHAS = np.logspace(-2, 3.5, 23)
 LOOKED = 4096  # rows, at most, on which leave-one-out chooses the penalty
 PORTION = 4096  # rows whose inner products are summed in single precision
+AXES = 4096  # of many rows with more features than this, so many principal axes are taken
+SPANNED = 16384  # rows, at most, whose principal axes these are
 SHARED = 0.8  # of a group's rows must each of its tasks know, for them to share a decomposition
 STEPS = 100  # of conjugate gradients, at most
 SETTLED = 1e-3  # standard deviations of an output: what is left of the error when they end
@@ -26,11 +28,17 @@ SETTLED = 1e-3  # standard deviations of an output: what is left of the error wh
 class Ridges:
     """Ridge regressions on subsets of the same rows: inner products are shared between them.
 
+    What a decomposition takes grows with the third power of the smaller side. Where both are larger than `AXES`, the
+    features are taken along so many principal axes: the others have little variance, which a ridge shrinks away.
+
     Args:
         features: float32 `[row, feature]`.
     """
 
     def __init__(self, features: np.ndarray) -> None:
+        self._axes = _principal_axes(features, AXES) if min(features.shape) > AXES else None
+        if self._axes is not None:
+            features = features @ self._axes
         self.features = features
         self.wide = features.shape[1] >= len(features)
         if self.wide:
@@ -61,7 +69,10 @@ class Ridges:
         if not known.all():
             filled = basis.fill(filled, known, alpha)
         coefficients = basis.coefficients(basis.shrink(filled, alpha))
-        return coefficients.astype(np.float32), filled.mean(0) - basis.mean @ coefficients, alpha
+        intercepts = filled.mean(0) - basis.mean @ coefficients
+        if self._axes is not None:
+            coefficients = self._axes @ coefficients
+        return coefficients.astype(np.float32), intercepts, alpha
 
     def _dual(self, rows: np.ndarray) -> _Basis:
         products = self._products[np.ix_(rows, rows)]
@@ -90,9 +101,28 @@ class Ridges:
         return products, total
 
 
+def _principal_axes(features: np.ndarray, count: int) -> np.ndarray:
+    """Axes that span the leading principal components, all but exactly: float32 `[feature, count]`, orthonormal.
+
+    By a randomised range finder with one power iteration (Halko, Martinsson and Tropp 2011).
+    """
+    rows = _spread(len(features), SPANNED)
+    part = features[rows]
+    part -= part.mean(0)
+    span = np.random.default_rng(0).standard_normal((features.shape[1], count), np.float32)
+    for _ in range(2):
+        span = np.linalg.qr(part.T @ (part @ span))[0]
+    return span
+
+
 def _looked(count: int) -> np.ndarray:
-    """Positions of at most `LOOKED` rows of `count`, spread evenly."""
-    return np.arange(count) if count <= LOOKED else np.linspace(0, count - 1, LOOKED).astype(int)
+    """Positions of the rows of `count` that choose the penalty."""
+    return _spread(count, LOOKED)
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """Positions of at most so many rows of `count`, spread evenly."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(int)
 
 
 class _Basis(ABC):
@@ -278,12 +308,13 @@ class Linear(Head):
         self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, folds: np.ndarray, seed: int
     ) -> tuple[list[np.ndarray], FittedHead]:
         features = self.map(x, seed)
-        ridges = Ridges(features(x))
+        mapped = features(x)
+        ridges = Ridges(mapped)
         oof = [np.full((len(x), target.y.shape[1]), np.nan) for target in targets]
         for fold in np.unique(folds):
             outside = folds == fold
             part = _fit(features, ridges, targets, ~outside)
-            for scores, found in zip(oof, part.from_features(ridges.features[outside]), strict=True):
+            for scores, found in zip(oof, part.from_features(mapped[outside]), strict=True):
                 scores[outside] = found
         return oof, _fit(features, ridges, targets, np.ones(len(x), bool))
 
