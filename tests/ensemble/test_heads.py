@@ -222,7 +222,8 @@ def test_many_features_of_many_rows_are_taken_along_their_principal_axes(
     taken = Ridges(z).solve(train, y[train])
     assert taken[0].shape == exact[0].shape == (300, 2)
     ours, theirs = (z[test] @ coefficients + intercepts for coefficients, intercepts, _ in (taken, exact))
-    assert np.abs(ours - theirs).mean() < 0.1 * np.abs(theirs - y[test]).mean()
+    assert np.abs(ours - y[test]).mean() < 1.05 * np.abs(theirs - y[test]).mean()
+    assert np.corrcoef(ours[:, 0], theirs[:, 0])[0, 1] > 0.99
     axes = linear._principal_axes(z, 80)
     np.testing.assert_allclose(axes.T @ axes, np.eye(80), atol=1e-5)
     best = np.linalg.svd(z - z.mean(0))[1]
