@@ -32,7 +32,7 @@ from enecg.experts.weights import cache_folder
 from enecg.metrics import higher_is_better
 from enecg.tasks import Target
 
-BUDGETS: Final = (0.95, 0.9, 0.75, 0.5, 0.4, 0.3, 0.2, 0.1)
+BUDGETS: Final = (0.9, 0.75, 0.6, 0.5, 0.48, 0.4, 0.3, 0.2, 0.1)
 CHARGES: Final = (0.003, 0.01, 0.03, 0.1)
 WHOLE: Final = "whole"
 

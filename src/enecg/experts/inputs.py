@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -77,7 +78,7 @@ class InputSpec:
         """Samples in one window."""
         return round(self.rate * self.seconds)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 of the spec: equal keys, equal input."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -105,9 +106,15 @@ class Landmarks(FeatureMap):
 
     @override
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        kernel = np.exp(-_squared_distances(self.standard(x), self.centres) / self.width).astype(np.float32)
+        distances = _squared_distances(self.standard(x), self.centres, self._squares)
+        kernel = np.exp(-distances / self.width).astype(np.float32)
         mapped: np.ndarray = kernel @ self.whitening
         return mapped
+
+    @cached_property
+    def _squares(self) -> np.ndarray:
+        """Squared lengths of the centres: for a single recording they would take most of the time."""
+        return _squared(self.centres)
 
     @override
     def state(self) -> HeadState:
@@ -115,9 +122,14 @@ class Landmarks(FeatureMap):
         return HeadState({"kind": self.kind, "width": self.width}, tensors)
 
 
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """float64 `[row of a, row of b]`."""
-    norms = (a.astype(np.float64) ** 2).sum(1)[:, None] + (b.astype(np.float64) ** 2).sum(1)[None]
+def _squared(a: np.ndarray) -> np.ndarray:
+    """Squared lengths of rows, float64 `[row]`."""
+    return np.asarray((a.astype(np.float64) ** 2).sum(1))
+
+
+def _squared_distances(a: np.ndarray, b: np.ndarray, squares: np.ndarray | None = None) -> np.ndarray:
+    """float64 `[row of a, row of b]`; `squares` are those of b's lengths, where they are known."""
+    norms = _squared(a)[:, None] + (_squared(b) if squares is None else squares)[None]
     squared: np.ndarray = np.maximum(norms - 2 * (a @ b.T), 0)
     return squared
 
