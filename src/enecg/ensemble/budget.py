@@ -66,26 +66,35 @@ class Cheaper:
         experts: that look at a recording.
         cost: share of what all experts cost.
         tasks: task name -> what answers it.
+        lost: by how much of itself the loss grows out of fold, summed over the tasks.
         doubt: about those answers; None where no task has probabilities.
     """
 
     experts: tuple[str, ...]
     cost: float
     tasks: dict[str, Answering]
+    lost: float
     doubt: Doubt | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         tasks = {name: one.as_dict() for name, one in self.tasks.items()}
         doubt = None if self.doubt is None else self.doubt.as_dict()
-        return {"experts": self.experts, "cost": self.cost, "tasks": tasks, "doubt": doubt}
+        return {"experts": self.experts, "cost": self.cost, "tasks": tasks, "lost": self.lost, "doubt": doubt}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Cheaper:
         """From `as_dict`."""
         tasks = {name: Answering.from_dict(part) for name, part in data["tasks"].items()}
         doubt = None if data["doubt"] is None else Doubt.from_dict(data["doubt"])
-        return cls(tuple(data["experts"]), data["cost"], tasks, doubt)
+        return cls(tuple(data["experts"]), data["cost"], tasks, data["lost"], doubt)
+
+    def again(self, budget: float, spent: float) -> float:
+        """Share of recordings at which all experts may look, where all cost `spent`: what the budget leaves."""
+        if self.doubt is None or spent <= self.cost:
+            return 0.0
+        share = min((budget - self.cost) / (spent - self.cost), 1.0)
+        return share if share >= FEWEST_AGAIN else 0.0
 
 
 def cost_of(info: ExpertInfo) -> float:
@@ -128,8 +137,10 @@ def cheaper_versions(
             if len(settled) < len(targets):  # a task that only others answer
                 continue
             answering = {name: one for name, (one, _) in settled.items()}
-            doubt = Doubt.fit([target.task for target in targets], {name: said for name, (_, said) in settled.items()})
-            found.append(Cheaper(left, float(costs[list(some)].sum()), answering, doubt))
+            said = {name: answers for name, (_, answers) in settled.items()}
+            lost = sum(_grown(loss(said[t.task.name], t), _loss_of(models[t.task.name], t, scores)) for t in targets)
+            doubt = Doubt.fit([target.task for target in targets], said)
+            found.append(Cheaper(left, float(costs[list(some)].sum()), answering, lost, doubt))
     return found
 
 
@@ -137,15 +148,23 @@ def _worth(
     experts: Sequence[str], model: TaskModel, target: Target, scores: Mapping[str, Mapping[str, np.ndarray]]
 ) -> np.ndarray:
     """By how much of itself a task's loss grows without each expert `[expert]`."""
-    name = target.task.name
+    whole, name = _loss_of(model, target, scores), target.task.name
+    without = {
+        expert: loss(combiner.predict([scores[member][name] for member in combiner.members]), target)
+        for expert, combiner in model.rivals.without.items()
+    }
+    return np.array([_grown(without[expert], whole) if expert in without else 0.0 for expert in experts])
 
-    def lost(combiner: Combiner) -> float:
-        return loss(combiner.predict([scores[member][name] for member in combiner.members]), target)
 
-    whole = max(lost(model.combiner), 1e-12)  # a quantity may be measured without any error
-    without = model.rivals.without
-    grown = [lost(without[expert]) / whole - 1 if expert in without else 0.0 for expert in experts]
-    return np.clip(grown, 0.0, 10.0)  # the last who can answer is worth much, and not everything
+def _loss_of(model: TaskModel, target: Target, scores: Mapping[str, Mapping[str, np.ndarray]]) -> float:
+    """The loss of all experts' answers."""
+    combiner = model.combiner
+    return loss(combiner.predict([scores[member][target.task.name] for member in combiner.members]), target)
+
+
+def _grown(after: float, before: float) -> float:
+    """By how much of itself a loss has grown, at most ten times: the last who can answer is not worth everything."""
+    return float(np.clip(after / max(before, 1e-12) - 1, 0.0, 10.0))  # a quantity may be measured without any error
 
 
 def _worthiest(worth: np.ndarray, costs: np.ndarray, budget: float, most: int) -> tuple[int, ...]:
@@ -178,7 +197,8 @@ def _answering(
 def within(ensemble: Ensemble, budget: float | None = None, most: int | None = None) -> Ensemble:
     """The best version of an ensemble that costs at most a share of the whole, or runs at most so many experts.
 
-    What a budget leaves is spent on second looks by the whole ensemble. Their share holds for recordings like those of
+    What a budget leaves is spent on second looks by the whole ensemble, which bring back at least their share of what
+    the version loses: the best version is that which then loses least. The share holds for recordings like those of
     the training: where more are open, more is spent.
 
     Args:
@@ -196,19 +216,18 @@ def within(ensemble: Ensemble, budget: float | None = None, most: int | None = N
     spent = sum(cost_of(info) for info in ensemble.experts if info.name in whole) / total
     if spent <= allowed + 1e-9 and len(whole) <= count:
         return ensemble
-    for version in ensemble.cheaper:
-        if version.cost <= allowed + 1e-9 and len(version.experts) <= count:
-            models = {name: _replaced(model, version.tasks[name]) for name, model in ensemble.models.items()}
-            left = (allowed - version.cost) / (spent - version.cost) if spent > version.cost else 0.0
-            second = None
-            if most is None and version.doubt is not None and left >= FEWEST_AGAIN:
-                second = SecondLook(ensemble, version.doubt, min(left, 1.0))
-            return replace(ensemble, models=models, second=second)
-    cheapest = min((version.cost for version in ensemble.cheaper), default=spent)
-    raise InputError(
-        f"--budget: no version of this ensemble costs at most {allowed:.0%} and runs at most {count} experts; "
-        f"the cheapest costs {cheapest:.0%}"
-    )
+    fitting = [v for v in ensemble.cheaper if v.cost <= allowed + 1e-9 and len(v.experts) <= count]
+    if not fitting:
+        cheapest = min((version.cost for version in ensemble.cheaper), default=spent)
+        raise InputError(
+            f"--budget: no version of this ensemble costs at most {allowed:.0%} and runs at most {count} experts; "
+            f"the cheapest costs {cheapest:.0%}"
+        )
+    shares = [version.again(allowed, spent) if most is None else 0.0 for version in fitting]
+    version, share = min(zip(fitting, shares, strict=True), key=lambda pair: pair[0].lost * (1 - pair[1]))
+    models = {name: _replaced(model, version.tasks[name]) for name, model in ensemble.models.items()}
+    second = SecondLook(ensemble, version.doubt, share) if share and version.doubt is not None else None
+    return replace(ensemble, models=models, second=second)
 
 
 def _replaced(model: TaskModel, by: Answering) -> TaskModel:
