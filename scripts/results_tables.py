@@ -4,8 +4,8 @@
 
 FOLDER holds what the commands in docs/results.md write with --json: cv.json (cross-validation), cvb.json (with the
 expert beat-cnn), seed1.json and seed2.json (with other seeds), f9.json (fold 9), ludb.json, chap.json (Chapman,
-Ningbo), cpsc.json (CPSC 2018, CPSC extra, PTB), raw.json (PTB-XL in mV) and budget.json (benchmarks/budget.py). A table
-is found by its first row; the text around it is left as it is, so read it again.
+Ningbo), cpsc.json (CPSC 2018, CPSC extra, PTB), raw.json (PTB-XL in mV), budget.json and degraded.json (of the
+benchmarks of these names). A table is found by its first row; the text around it is left as it is, so read it again.
 """
 
 from __future__ import annotations
@@ -41,6 +41,9 @@ RIVALS: Final = {
     "concat": "concatenation",
 }
 OTHERS: Final = {"ludb": "LUDB", "chap": "Chapman, Ningbo", "cpsc": "CPSC, PTB", "raw": "PTB-XL in mV"}
+HEADS: Final = {"good": "heads of good recordings", "mixed": "heads of the mix"}
+VIEWS: Final = ("quality", "rhythm", "outputs", "rocket", "tiny", "lead-ii")
+NOT_OFFERED: Final = ("convolution", "convolution, shared", "quality, shared", "rhythm, shared")
 Block = dict[str, Any]  # one task of a result
 
 
@@ -66,6 +69,8 @@ def main(folder: Path) -> None:
             _quality(quality), _quality(sources), _everyone(cv), _rivals(cv), _removal(cv), _calibration(cv),
             _with_network(cv, cvb), _elsewhere(others), _seeds([cv, *(results[f"seed{i}"]["tasks"] for i in (1, 2))]),
             _budgets(results["budget"]["figures"]["versions"]),
+            *(_gates(results["degraded"]["figures"][f"{heads} heads"], title) for heads, title in HEADS.items()),
+            _other_gates(results["degraded"]["figures"]["good heads"]),
         ],
     }.items():  # fmt: skip
         text = path.read_text(encoding="utf-8")
@@ -110,7 +115,7 @@ def _removal(tasks: dict[str, Block]) -> list[str]:
     for task, title in TITLES.items():
         block = tasks[task]
         lost = [_change(task, block["removal"][name][block["metric"]]) for name in experts]
-        rows.append([title, *lost, ", ".join(f"{name} {weight:.2f}" for name, weight in block["weights"].items())])
+        rows.append([title, *lost, ", ".join(f"{name} {round(weight, 2) + 0.0:.2f}" for name, weight in block["weights"].items())])
     return _table(["task", *(f"without {name}" for name in experts), "weights"], rows)
 
 
@@ -180,6 +185,32 @@ def _budgets(versions: dict[str, Any]) -> list[str]:
     return _table(["version", "cost", "age, MAE years", "sex, AUROC", "superclass", "arrhythmia"], rows)
 
 
+def _gates(tasks: dict[str, Block], title: str) -> list[str]:
+    rows = []
+    for task, name in TITLES.items():
+        block = tasks[task]
+        kept = [view for view in block["gates_kept"] if view != "none"]
+        told = "0" if not kept else _change(task, block["as fit does"]["minus static"])
+        told += f" ({len(kept)} of {len(block['gates_kept'])} folds){_said(block['as fit does'])}"
+        static = _interval(block["static"]["value"], DIGITS.get(task, 3))
+        rows.append([name, static, *(_gated(task, block[view]) for view in VIEWS), told])
+    views = (view.replace("lead-ii", "lead II") for view in VIEWS)
+    return _table([f"task, {title}", "static weights", *views, "**what `fit` keeps**"], rows)
+
+
+def _other_gates(tasks: dict[str, Block]) -> list[str]:
+    rows = [[name, *(_gated(task, tasks[task][gate]) for gate in NOT_OFFERED)] for task, name in TITLES.items()]
+    return _table(["task", *NOT_OFFERED], rows)
+
+
+def _gated(task: str, found: Block) -> str:
+    return _change(task, found["minus static"]) + _said(found)
+
+
+def _said(found: Block) -> str:
+    return "" if found["verdict"] == "no difference shown" else f": {found['verdict']}"
+
+
 def _metric(task: str, block: Block | None) -> str:
     if block is None:
         return "–"
@@ -211,7 +242,7 @@ def _versus(task: str, block: Block, rival: str) -> str:
 
 
 def _change(task: str, found: Block) -> str:
-    digits = {"rr_interval": 2, "age": 3}.get(task, 4)
+    digits = {"rr_interval": 3, "age": 3}.get(task, 4)
     return f"{found['value']:+.{digits}f} [{found['low']:+.{digits}f}, {found['high']:+.{digits}f}]"
 
 
