@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import INFOS, make
 
-from enecg.ensemble.budget import _worthiest, cost_of, within
+from enecg.ensemble.budget import _grown, _worthiest, cost_of, within
 from enecg.ensemble.fit import fit
 from enecg.ensemble.model import Ensemble
 from enecg.ensemble.recipe import Recipe
@@ -39,6 +39,12 @@ def test_a_dear_expert_goes_before_several_cheap_ones() -> None:
     assert _worthiest(worth, costs, 0.65, 4) == (0, 3)
     assert _worthiest(worth, costs, 1.0, 1) == (0,)
     assert _worthiest(worth, costs, 0.01, 4) == ()
+
+
+def test_a_loss_may_be_none_at_all_and_grows_tenfold_at_most() -> None:
+    """A quantity may be measured without any error, with all experts and without some."""
+    assert [_grown(0.0, 0.0), _grown(1.0, 0.0), _grown(3.0, 2.0), _grown(1.0, 2.0)] == [0.0, 10.0, 0.5, 0.0]
+    assert _grown(float("inf"), 2.0) == 10.0
 
 
 def test_a_version_keeps_its_budget_and_answers_every_task(ensemble: Ensemble) -> None:

@@ -131,6 +131,8 @@ def test_says_what_cannot_be_run_so() -> None:
         toy("tiny").using(Runtime("onnx", "int8"))
     with pytest.raises(InputError, match=r"timesnet-enecg: .* exported to ONNX \(its shape follows the periods"):
         toy("timesnet-enecg").using(Runtime("openvino"))
+    with pytest.raises(InputError, match=r"tirex: .* exported to ONNX \(its cells step through time"):
+        toy("tirex").using(Runtime("onnx"))
     wilful = NetworkExpert(replace(toy("st-mem").card, name="wilful"), Wilful(), "cpu")
     with pytest.raises(InputError, match=r"wilful: .* exported to ONNX \(Could not guard on data.*run it with"):
         wilful.using(Runtime("openvino"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -18,6 +18,8 @@ class TirexLeads(nn.Module):
         network: `TiRexZero` of the package, with its weights.
         patch: samples in a patch.
     """
+
+    not_exported: ClassVar[str] = "its cells step through time; written out one by one that takes too long"
 
     def __init__(self, network: Any, patch: int) -> None:
         super().__init__()
