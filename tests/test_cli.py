@@ -390,6 +390,24 @@ def test_every_place_with_results_says_what_they_are_for(trained: Trained, tmp_p
     assert told.err == "" or all(line.startswith("label taken as missing") for line in told.err.splitlines())
 
 
+def test_a_cheaper_version_is_evaluated_by_itself(trained: Trained, tmp_path: Path) -> None:
+    weights = {}
+    for setting in ("", "--budget 0.75", "--top-k 1"):
+        files = ["--json", tmp_path / "r.json", "--html", tmp_path / "r.html", *setting.split()]
+        words = ["--where", HELD_OUT, "--store", trained.store, "--replicates", 20, "--quiet", *files]
+        done("evaluate", trained.bundle, trained.manifest, *words)
+        assert f"One bundle on one cohort{', ' if setting else ''}{setting}." in (tmp_path / "r.html").read_text(
+            "utf-8"
+        )
+        document = json.loads((tmp_path / "r.json").read_text("utf-8"))
+        assert document["tasks"]["sex"]["ensemble"]["auroc"]["value"] is not None
+        weights[setting] = document["tasks"]["sex"]["weights"]
+    (dear,) = (name for name, weight in weights["--top-k 1"].items() if not weight)
+    assert 0 < weights["--budget 0.75"][dear] < weights[""][dear]
+    told = refused("evaluate", trained.bundle, trained.manifest, "--store", trained.store, "--budget", 0.001)
+    assert "no version of this ensemble costs at most 0%" in told
+
+
 def test_fit_shows_what_it_trusts(trained: Trained, tmp_path: Path) -> None:
     words = ["--tasks", TASKS, "--experts", EXPERTS, "--where", TRAINING, "--recipe", "light", "--store", trained.store]
     told = done("fit", trained.manifest, *words, "--out", tmp_path / "bundle")

@@ -76,6 +76,8 @@ Charge = Annotated[
     float, typer.Option(help="What running all experts costs, as a share of a constant answer's loss.", min=0)
 ]
 Seed = Annotated[int, typer.Option(help="Of everything random.", min=0)]
+Budget = Annotated[float | None, typer.Option(help="Share of the experts' time to be spent, on average.")]
+TopK = Annotated[int | None, typer.Option(help="Experts that may look.", min=1)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the results as JSON.", **_FILE)]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write a report for people.", **_FILE)]
@@ -180,6 +182,8 @@ def evaluate(
     html_file: HtmlFile = None,
     markdown_file: MarkdownFile = None,
     runtime: AnyRuntime = None,
+    budget: Budget = None,
+    top_k: TopK = None,
     store: StoreDir = None,
     replicates: Replicates = 1000,
     seed: Seed = 0,
@@ -189,11 +193,12 @@ def evaluate(
     from enecg import api
 
     found = api.evaluate(
-        api.load(bundle, runtime), manifest, store,
+        api.load(bundle, runtime).within(budget, top_k), manifest, store,
         where=where, tasks=tasks, replicates=replicates, seed=seed, progress=not quiet, say=_say,
     )  # fmt: skip
     title = f"Evaluation on {name_of(manifest)}"
-    _write(found, title, "One bundle on one cohort.", json_file, html_file, markdown_file)
+    part = "".join(f", {name} {v:g}" for name, v in (("--budget", budget), ("--top-k", top_k)) if v is not None)
+    _write(found, title, f"One bundle on one cohort{part}.", json_file, html_file, markdown_file)
 
 
 @app.command()
@@ -304,8 +309,8 @@ def predict(
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
     runtime: AnyRuntime = None,
-    budget: Annotated[float | None, typer.Option(help="Share of the experts' time to be spent, on average.")] = None,
-    top_k: Annotated[int | None, typer.Option(help="Experts that may look.", min=1)] = None,
+    budget: Budget = None,
+    top_k: TopK = None,
     engine: Engine = "local",
     address: Address = None,
     quiet: Quiet = False,
