@@ -119,11 +119,10 @@ def fit_biases(signal: np.ndarray, kernels: Kernels, seed: int = SEED, windows: 
     biases = np.empty(len(levels), np.float16)
     start, taps = 0, torch.from_numpy(_weights())
     for step, (dilation, count) in enumerate(zip(kernels.dilations, kernels.thresholds, strict=True)):
-        leads = torch.from_numpy(kernels.leads[step].astype(np.float32))
+        weights = _side_by_side(torch.from_numpy(kernels.leads[step]), taps)
         for kernel in range(KERNELS):
             drawn = _quantise(torch.from_numpy(signal[rng.integers(0, len(signal), windows)]))
-            one = slice(kernel, kernel + 1)
-            values = _Room(drawn, 1).convolve(drawn, leads[one], taps[one], int(dilation)).numpy() / STEP
+            values = _Room(drawn, 1).convolve(weights[kernel : kernel + 1], int(dilation)).numpy() / STEP
             biases[start : start + count] = np.quantile(values, levels[start : start + count])
             start += count
     return biases
@@ -133,42 +132,37 @@ class _Room:
     """Where the windows of a chunk are convolved: memory that is used again for each dilation.
 
     Args:
-        signal: `[window, lead, sample]`, of the type and on the device to compute with.
+        signal: `[window, lead, sample]` in whole numbers, of the type and on the device to compute with.
         kernels: at a time.
     """
 
     def __init__(self, signal: torch.Tensor, kernels: int = KERNELS) -> None:
         import torch
 
-        windows, _, samples = signal.shape
-        longest = (samples - 1) // (TAPS - 1) * (TAPS - 1)  # from the first tap to the last
-        self.summed = signal.new_empty(windows * kernels, samples)
-        self.padded = signal.new_empty(windows * kernels, samples + longest)
+        windows, leads, samples = signal.shape
+        self.margin = (samples - 1) // (TAPS - 1) * (TAPS // 2)  # what the longest kernel reaches
+        self.padded = torch.nn.functional.pad(signal, (self.margin, self.margin))
+        self.seen = signal.new_empty(windows, leads * TAPS, samples)
+        self.summed = signal.new_empty(windows, kernels, samples)
         self.above = torch.empty(0, dtype=torch.bool, device=signal.device)
 
-    def convolve(self, signal: torch.Tensor, leads: torch.Tensor, taps: torch.Tensor, dilation: int) -> torch.Tensor:
-        """Dilated convolution, zeros beyond both ends: `[window, lead, sample]` to `[window, kernel, sample]`.
+    def convolve(self, weights: torch.Tensor, dilation: int) -> torch.Tensor:
+        """Dilated convolution, zeros beyond both ends: `[window, kernel, sample]`, until the next call.
+
+        What lies under each tap is laid side by side, so that a convolution is one matrix product.
 
         Args:
-            signal: in whole numbers.
-            leads: 1 for those that a kernel sums over, else 0: `[kernel, lead]`.
-            taps: `[kernel, tap]`.
+            weights: from `_side_by_side`, `[kernel, lead * tap]`.
             dilation: samples between taps.
         """
         import torch
 
-        windows, _, samples = signal.shape
-        reach = dilation * (TAPS // 2)
-        found = self.summed.view(windows, -1, samples)
-        padded = self.padded.view(windows, len(leads), -1)[..., : samples + 2 * reach]
-        torch.matmul(leads, signal, out=found)
-        padded[..., :reach] = 0
-        padded[..., samples + reach :] = 0
-        padded[..., reach : samples + reach] = found
-        torch.mul(padded[..., :samples], taps[:, :1], out=found)
-        for tap in range(1, TAPS):
-            found.addcmul_(padded[..., tap * dilation :][..., :samples], taps[:, tap, None])
-        return found
+        windows, rows, samples = self.seen.shape
+        shape = (windows, rows // TAPS, TAPS, samples)
+        steps = (self.padded.stride(0), self.padded.stride(1), dilation, 1)
+        first = self.margin - dilation * (TAPS // 2)
+        self.seen.view(shape).copy_(self.padded.as_strided(shape, steps, first))
+        return torch.matmul(weights, self.seen, out=self.summed)
 
     def hits(self, values: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
         """Samples above each threshold `[window, kernel, threshold]`, of `[window, kernel, sample]`.
@@ -194,6 +188,16 @@ class _Room:
         words = above.view(torch.int64).sum(-1, keepdim=True)
         hits: torch.Tensor = words.view(torch.uint8).sum(-1)
         return hits
+
+
+def _side_by_side(leads: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
+    """Weights of kernels that sum over some leads: `[kernel, lead * tap]` in the type of the taps.
+
+    Args:
+        leads: which a kernel sums over, bool `[kernel, lead]`.
+        taps: `[kernel, tap]`.
+    """
+    return (leads[:, :, None] * taps[:, None, :]).flatten(1)
 
 
 def _quantise(signal: torch.Tensor) -> torch.Tensor:
@@ -255,8 +259,8 @@ class RocketExpert(Expert):
         self.device = pick_device(device)
         self.kernels = draw(SEED, CARD.input.samples)
         self.biases = packaged_biases() if biases is None else np.asarray(biases, np.float32)
-        self._leads = torch.from_numpy(self.kernels.leads).to(self.device)
-        self._taps = torch.from_numpy(_weights()).to(self.device)
+        taps = torch.from_numpy(_weights())
+        self._weights = [_side_by_side(torch.from_numpy(each), taps).to(self.device) for each in self.kernels.leads]
         sizes = [KERNELS * int(count) for count in self.kernels.thresholds]
         parts = torch.split(torch.from_numpy(self.biases * STEP).to(self.device), sizes)
         self._biases = [part.view(KERNELS, -1) for part in parts]
@@ -280,9 +284,8 @@ class RocketExpert(Expert):
         import torch
 
         room, shares = _Room(signal), []
-        leads, taps = self._leads.to(signal.dtype), self._taps.to(signal.dtype)
         for step, dilation in enumerate(self.kernels.dilations):
-            values = room.convolve(signal, leads[step], taps, int(dilation))
+            values = room.convolve(self._weights[step].to(signal.dtype), int(dilation))
             reach = int(dilation) * (TAPS // 2)
             shares.append(_shares(room, values, self._biases[step], reach, (step + 1) % 2, length))
         return torch.cat(shares, dim=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Final, Self
 
 import numpy as np
@@ -116,15 +117,27 @@ class Forest:
 
     def _goes_left(self, x: np.ndarray) -> np.ndarray:
         """bool `[recording, tree, node]`."""
-        default = (self.decision & _DEFAULT_LEFT) > 0
-        zero_missing, nan_missing = (self.decision & _ZERO_IS_MISSING) > 0, (self.decision & _NAN_IS_MISSING) > 0
         value = x[:, self.feature]
-        # A NaN where none was in training counts as zero.
-        nan_left = np.where(nan_missing | zero_missing, default, self.threshold >= 0)
-        left: np.ndarray = (value <= self.threshold) | (np.isnan(value) & nan_left)
-        if zero_missing.any():
-            left = np.where(zero_missing & (np.abs(value) <= _ZERO), default, left)
+        left: np.ndarray = value <= self.threshold
+        if np.isnan(x).any():
+            left |= np.isnan(value) & self._unknown_goes_left
+        if self._zero_is_missing.any():
+            left = np.where(self._zero_is_missing & (np.abs(value) <= _ZERO), self._missing_goes_left, left)
         return left
+
+    @cached_property
+    def _missing_goes_left(self) -> np.ndarray:
+        return np.asarray((self.decision & _DEFAULT_LEFT) > 0)
+
+    @cached_property
+    def _zero_is_missing(self) -> np.ndarray:
+        return np.asarray((self.decision & _ZERO_IS_MISSING) > 0)
+
+    @cached_property
+    def _unknown_goes_left(self) -> np.ndarray:
+        """Where a NaN goes: one where none was in training counts as zero."""
+        known = (self.decision & (_ZERO_IS_MISSING | _NAN_IS_MISSING)) > 0
+        return np.where(known, self._missing_goes_left, self.threshold >= 0)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """By name, for a bundle; `Forest(**arrays)` is the forest again."""
