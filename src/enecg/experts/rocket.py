@@ -30,7 +30,7 @@ FEATURES: Final = 9_996  # 84 kernels, 119 thresholds each
 SEED: Final = 0
 STEP: Final = 4096  # signals are rounded to 1/4096 of a standard deviation
 LIMIT: Final = 32.0  # a z-scored lead of n samples never leaves +-sqrt(n - 1), here 31.6
-CHUNK: Final = 4  # windows convolved at a time: keeps the work in the cache
+CHUNK: Final = 8  # windows convolved at a time: keeps the work in the cache
 
 FILE: Final = "rocket.safetensors"
 
