@@ -115,7 +115,13 @@ def _removal(tasks: dict[str, Block]) -> list[str]:
     for task, title in TITLES.items():
         block = tasks[task]
         lost = [_change(task, block["removal"][name][block["metric"]]) for name in experts]
-        rows.append([title, *lost, ", ".join(f"{name} {round(weight, 2) + 0.0:.2f}" for name, weight in block["weights"].items())])
+        rows.append(
+            [
+                title,
+                *lost,
+                ", ".join(f"{name} {round(weight, 2) + 0.0:.2f}" for name, weight in block["weights"].items()),
+            ]
+        )
     return _table(["task", *(f"without {name}" for name in experts), "weights"], rows)
 
 
