@@ -25,7 +25,6 @@ from enecg.errors import InputError
 from enecg.tasks import Target
 
 BUDGETS: Final = (0.9, 0.75, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)  # shares of the cost of all experts
-
 FEWEST_AGAIN: Final = 0.01  # share of recordings below which a second look is not worth its while
 
 

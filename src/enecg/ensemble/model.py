@@ -125,7 +125,10 @@ class TaskOutput:
         """Class names by the thresholds (multiclass: the most probable); None for a regression or without answer."""
         names = self.task.output_names
         out: list[str | list[str] | None] = []
-        limits = np.broadcast_to(0.5 if self.thresholds is None else self.thresholds, self.value.shape)
+        limits = np.full(self.value.shape, np.nan)
+        if self.task.kind in ("binary", "multilabel"):
+            assert self.thresholds is not None
+            limits = np.broadcast_to(self.thresholds, self.value.shape)
         for row, limit in zip(self.value, limits, strict=True):
             if self.task.kind == "regression" or not np.isfinite(row).all():
                 out.append(None)
