@@ -4,8 +4,9 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from enecg.embed.reading import AHEAD, Prepared, Specs, Unusable, _Reader, look,
 from enecg.embed.source import stamp
 from enecg.errors import EnecgError
 from enecg.experts.inputs import InputSpec, prepare
+from enecg.places import Place
 from enecg.readers import read
 from enecg.recording import Recording
 
@@ -66,24 +68,72 @@ def test_unreadable_and_uninterpretable_recordings_have_a_reason_of_one_line(rec
     assert found.reason and "\n" not in found.reason
 
 
-def test_processes_give_the_same_in_the_same_order(records: list[Path]) -> None:
+def test_threads_and_processes_give_the_same_in_the_same_order(records: list[Path]) -> None:
     asked = records * 7  # more than are held at a time
     here = [look(path, SPECS) for path in records] * 7
-    for workers in (0, 2):
-        with looking(asked, SPECS, workers) as answers:
+    for workers, paths in ((0, asked), (2, asked), (2, _left_to_processes(asked))):
+        with looking(paths, SPECS, workers) as answers:
             there = list(answers)
         assert len(there) == len(here)
         assert all(same(a, b) for a, b in zip(there, here, strict=True))
 
 
-def test_no_more_than_a_few_are_read_ahead(records: list[Path]) -> None:
+def _left_to_processes(paths: Iterable[Path]) -> Iterator[Place]:
+    """Text, as URLs are."""
+    return map(str, paths)
+
+
+class Clock:
+    """A clock on which an eighth of a second goes into each recording, and `seconds` pass from one to the next."""
+
+    def __init__(self, seconds: float) -> None:
+        self._passed, self._spent = count(0, seconds), count(0, 0.125)
+
+    def perf_counter(self) -> float:
+        return next(self._passed)
+
+    def thread_time(self) -> float:
+        return next(self._spent)
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(0.1, 4), (0.45, 4), (0.55, None), (5.0, None)])
+def test_processes_take_over_where_reading_takes_more_than_a_quarter_of_the_time(
+    records: list[Path], started: list[_Reader], monkeypatch: pytest.MonkeyPatch, seconds: float, expected: int | None
+) -> None:
+    monkeypatch.setattr(reading, "time", Clock(seconds))
+    with looking(records * 3, SPECS, 1) as answers:
+        begun = next((taken for taken, _ in enumerate(answers, start=1) if started), None)
+    assert begun == expected
+
+
+def test_threads_read_until_a_process_is_ready(records: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, here = [look(path, SPECS) for path in records], 0
+
+    def counted(path: Place, specs: Specs) -> Prepared | Unusable:
+        nonlocal here
+        here += 1
+        return look(path, specs)
+
+    monkeypatch.setattr(reading, "look", counted)
+    monkeypatch.setattr(reading, "START_SECONDS", 0.0)
+    monkeypatch.setattr(reading, "SHARE", 0.0)
+    with looking(cycle(records), SPECS, 1) as answers:
+        for taken, (found, wanted) in enumerate(zip(islice(answers, 20_000), cycle(expected), strict=False), start=1):
+            assert same(found, wanted)
+            if taken > here:
+                break
+    assert 0 < here < taken
+
+
+@pytest.mark.parametrize("kind", [Path, str])
+def test_no_more_than_a_few_are_read_ahead(records: list[Path], kind: Callable[[Path], Place]) -> None:
     asked = 0
 
-    def paths() -> Iterator[Path]:
+    def paths() -> Iterator[Place]:
         nonlocal asked
         while True:
             asked += 1
-            yield records[0]
+            yield kind(records[0])
 
     with looking(paths(), SPECS, 2) as answers:
         for taken in range(1, 50):
@@ -100,20 +150,22 @@ def test_a_reading_process_has_no_torch_and_nothing_it_prints_comes_between(reco
     )
     asked = b"".join(pickle.dumps(each) for each in (SPECS, records[0]))
     done = subprocess.run([sys.executable, "-c", code], input=asked, capture_output=True, check=True)
-    assert same(pickle.loads(done.stdout), look(records[0], SPECS))
+    answers = BytesIO(done.stdout)
+    assert pickle.load(answers) is None  # ready
+    assert same(pickle.load(answers), look(records[0], SPECS))
     assert b"noise" in done.stderr
 
 
 def test_a_bug_is_raised_as_it_is(records: list[Path]) -> None:
     broken = {"key": "not a spec"}
-    for workers in (0, 1):
-        with pytest.raises(AttributeError), looking(records[:1], broken, workers) as answers:  # type: ignore[arg-type]
+    for workers, path in ((0, records[0]), (1, records[0]), (1, str(records[0]))):
+        with pytest.raises(AttributeError), looking([path], broken, workers) as answers:  # type: ignore[arg-type]
             next(answers)
 
 
 def test_a_process_that_dies_is_named_with_its_file(records: list[Path], started: list[_Reader]) -> None:
     told = pytest.raises(EnecgError, match=r"r\d: the process that read it ended with code -9")
-    with told, looking(records * 100, SPECS, 1) as answers:
+    with told, looking(_left_to_processes(records * 100), SPECS, 1) as answers:
         next(answers)
         started[0].kill()
         list(answers)
@@ -134,7 +186,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[_Reader]:
 
 
 def test_leaving_early_ends_the_processes(records: list[Path], started: list[_Reader]) -> None:
-    with pytest.raises(KeyboardInterrupt), looking(records * 100, SPECS, 2) as answers:
+    with pytest.raises(KeyboardInterrupt), looking(_left_to_processes(records * 100), SPECS, 2) as answers:
         list(islice(answers, 3))
         raise KeyboardInterrupt
     assert [reader._process.poll() for reader in started] == [-9, -9]

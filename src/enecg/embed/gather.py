@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enecg.embed.parallel import cpus
-from enecg.embed.pipeline import FEW, READERS, Skipped, embed
+from enecg.embed.pipeline import Skipped, embed
 from enecg.embed.reading import Prepared, looking
 from enecg.embed.store import Store
 from enecg.errors import InputError
@@ -81,13 +80,10 @@ def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
 
     Args:
         data: of `gather`.
-        workers: processes that read; by default one per processor where there are many recordings.
+        workers: as for `looking`.
     """
-    count = len(data.cohort)
-    if workers is None:
-        workers = cpus() if count >= FEW else 0
-    paths = (data.cohort.path(row) for row in range(count))
-    with looking(paths, {}, min(workers, READERS)) as answers:
+    paths = (data.cohort.path(row) for row in range(len(data.cohort)))
+    with looking(paths, {}, workers) as answers:
         found = [answer.findings if isinstance(answer, Prepared) else ("unreadable",) for answer in answers]
     return replace(data, quality=found)
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +25,6 @@ from enecg.recording import Recording
 
 if TYPE_CHECKING:
     from enecg.cohort.manifest import Cohort
-
-FEW: Final = 64  # recordings that are read sooner than a process is started
-READERS: Final = 16  # processes that read, at most; each takes about 190 MB
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,8 @@ def embed(
         experts: who looks at them.
         store: where the embeddings are kept.
         progress: show a bar on standard error.
-        workers: processes that read and prepare (at most `READERS`), and threads that encode; by default as many
-            as there are processors. With 0 this process reads. The result does not depend on it.
+        workers: threads and then processes that read and prepare, as for `looking`, and threads that encode; by
+            default as many as there are processors. With 0 this thread reads. The result does not depend on it.
         batch: windows that an expert sees at a time; with another number, embeddings may differ by rounding.
 
     Returns:
@@ -145,12 +142,12 @@ def carry_out(
     with ExitStack() as stack:
         desks = {desk.expert.card.name: stack.enter_context(desk) for desk in wanting}
         todo = np.flatnonzero(np.any([desk.missing for desk in desks.values()], axis=0))
-        if workers is None:
-            workers = cpus() if len(todo) >= FEW else 0
         visit = _Visit(cohort, marks, desks)
-        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), min(workers, READERS)))
+        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), workers))
         counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
-        encoded = stack.enter_context(closing(encode(visit.jobs(counted), batch, max(workers, 1))))
+        encoded = stack.enter_context(
+            closing(encode(visit.jobs(counted), batch, cpus() if workers is None else max(workers, 1)))
+        )
         for (row, source), expert, embedding in encoded:
             desks[expert.card.name].writer.add(row, source, embedding)
     skipped = [visit.skipped[row] for row in sorted(visit.skipped)]

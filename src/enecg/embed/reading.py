@@ -10,14 +10,16 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from importlib import import_module
+from queue import Empty, SimpleQueue
 from typing import Final
 
-from enecg.embed.parallel import in_order
+from enecg.embed.parallel import cpus, in_order
 from enecg.errors import EnecgError, InputError
 from enecg.experts.inputs import Batch, InputSpec, prepare
 from enecg.places import Place
@@ -25,6 +27,9 @@ from enecg.recording import Recording
 
 Specs = Mapping[str, InputSpec]  # by `InputSpec.key`
 AHEAD: Final = 32  # recordings read before they are asked for
+READERS: Final = 16  # processes that read, at most; each takes about 190 MB
+START_SECONDS: Final = 0.5  # of a processor's time, that a process takes to start
+SHARE: Final = 0.25  # of the time of one processor, below which reading disturbs no encoder
 ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -80,46 +85,101 @@ def look(path: Place, specs: Specs) -> Prepared | Unusable:
 
 
 @contextmanager
-def looking(paths: Iterable[Place], specs: Specs, workers: int) -> Generator[Iterator[Prepared | Unusable]]:
-    """`look` at each path, in order: in this process (`workers` 0), or in others that read `AHEAD` recordings ahead.
+def looking(
+    paths: Iterable[Place], specs: Specs, workers: int | None = None
+) -> Generator[Iterator[Prepared | Unusable]]:
+    """`look` at each path, in order.
+
+    Threads of this process read `AHEAD` recordings ahead, which costs nothing to begin and keeps up with a large
+    network. Where reading takes more than `SHARE` of the time, other processes take over once it has taken as much
+    as they take to start: they do not share one interpreter's lock with what encodes. URLs are always left to them,
+    as a server may be silent, and a process can be ended.
+
+    Args:
+        paths: what to look at; taken as it is needed.
+        specs: input contracts.
+        workers: processes, and threads before them; by default as many as there are processors, at most `READERS`.
+            With 0 each path is looked at when its answer is asked for. The answers do not depend on it.
 
     An error that is not the file's, a bug, is raised here. The processes end at once when the context is left.
     """
+    workers = min(cpus() if workers is None else workers, READERS)
     if workers == 0:
         yield (look(path, specs) for path in paths)
         return
-    readers = [_Reader(specs) for _ in range(workers)]
-    threads = ThreadPoolExecutor(workers, thread_name_prefix="enecg-reader")
+    team = _Team(specs, workers)
     try:
-        yield _in_order(paths, specs, readers, threads)
+        yield _in_order(paths, team)
     finally:
-        for reader in readers:
-            reader.kill()
-        threads.shutdown(cancel_futures=True)
-        for reader in readers:
-            reader.close()
+        team.close()
 
 
-def _in_order(
-    paths: Iterable[Place], specs: Specs, readers: Sequence[_Reader], threads: ThreadPoolExecutor
-) -> Iterator[Prepared | Unusable]:
-    idle: SimpleQueue[_Reader] = SimpleQueue()
-    for reader in readers:
-        idle.put(reader)
+def _in_order(paths: Iterable[Place], team: _Team) -> Iterator[Prepared | Unusable]:
+    def taken() -> Iterator[Place]:
+        for path in paths:
+            if isinstance(path, str):
+                team.start()
+            yield path
 
-    def ask(path: Place) -> Prepared | Unusable | _Ended:
-        reader = idle.get()
-        try:
-            return reader.ask(path)
-        finally:
-            idle.put(reader)
-
-    for path, found in in_order(threads, ask, paths, AHEAD):
+    began, spent = time.perf_counter(), 0.0
+    for path, (found, seconds) in in_order(team.threads, team.look, taken(), AHEAD):
+        spent += seconds
+        passed = time.perf_counter() - began
+        if spent >= START_SECONDS and spent > SHARE * passed:
+            team.start()
         if isinstance(found, _Ended):
             if found.code == 1:
-                look(path, specs)  # what went wrong there goes wrong here too, and says where
+                look(path, team.specs)  # what went wrong there goes wrong here too, and says where
             raise EnecgError(f"{path}: the process that read it ended with code {found.code}; what is stored is kept")
         yield found
+
+
+class _Team:
+    """Threads that read, and the processes that they hand it to once these are ready.
+
+    Attributes:
+        threads: what calls `look`.
+    """
+
+    def __init__(self, specs: Specs, size: int) -> None:
+        self.specs, self._size = specs, size
+        self._readers: list[_Reader] = []
+        self._idle: SimpleQueue[_Reader] = SimpleQueue()
+        self.threads = ThreadPoolExecutor(size, thread_name_prefix="enecg-reader")
+        self._starting = ThreadPoolExecutor(size, thread_name_prefix="enecg-reader-start")
+
+    def start(self) -> None:
+        """Start the processes, if that was not done; threads go on reading until one is ready."""
+
+        def ready(reader: _Reader) -> None:
+            reader.wait()
+            self._idle.put(reader)
+
+        while len(self._readers) < self._size:
+            self._readers.append(_Reader(self.specs))
+            self._starting.submit(ready, self._readers[-1])
+
+    def look(self, path: Place) -> tuple[Prepared | Unusable | _Ended, float]:
+        """`look` at `path` in a process that is ready, or else here; and the processor's seconds that it took here."""
+        try:
+            reader = self._idle.get(block=isinstance(path, str))
+        except Empty:
+            _import_needed()
+            began = time.thread_time()
+            return look(path, self.specs), time.thread_time() - began
+        try:
+            return reader.ask(path), 0.0
+        finally:
+            self._idle.put(reader)
+
+    def close(self) -> None:
+        """End the processes at once, and the threads with the file that each is at."""
+        for reader in self._readers:
+            reader.kill()
+        for pool in (self._starting, self.threads):
+            pool.shutdown(cancel_futures=True)
+        for reader in self._readers:
+            reader.close()
 
 
 @dataclass(frozen=True)
@@ -145,6 +205,11 @@ class _Reader:
         self._to, self._from = self._process.stdin, self._process.stdout
         self._send(dict(specs))
 
+    def wait(self) -> None:
+        """Until it is ready, or has ended; then the next question says so."""
+        with suppress(EOFError, OSError, pickle.UnpicklingError):
+            pickle.load(self._from)
+
     def _send(self, message: object) -> None:
         pickle.dump(message, self._to)
         self._to.flush()
@@ -168,12 +233,21 @@ class _Reader:
             self._to.close()
 
 
+def _import_needed() -> None:
+    """What reading needs in any case, and takes long to import."""
+    for module in ("scipy.ndimage", "scipy.signal", "enecg.quality", "enecg.readers"):
+        import_module(module)
+
+
 def serve() -> None:
     """Answer paths until there are no more: the main function of a reading process."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints must not come between
     with suppress(EOFError, BrokenPipeError), answers:
         specs = pickle.load(sys.stdin.buffer)
+        _import_needed()
+        pickle.dump(None, answers)
+        answers.flush()
         while True:
             found = look(pickle.load(sys.stdin.buffer), specs)
             pickle.dump(found, answers, protocol=pickle.HIGHEST_PROTOCOL)

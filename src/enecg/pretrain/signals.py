@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from enecg.cohort.manifest import Cohort
-from enecg.embed.parallel import cpus
-from enecg.embed.pipeline import FEW
 from enecg.embed.progress import watched
 from enecg.embed.reading import Unusable, looking
 from enecg.errors import InputError
@@ -51,7 +49,7 @@ def gather(cohort: Cohort, spec: InputSpec, folder: Path, progress: bool = True,
         spec: how the windows are prepared.
         folder: for the array, 24 kB a window of 12 leads and 1,000 samples.
         progress: show a bar on standard error.
-        workers: processes that read.
+        workers: as for `enecg.embed.reading.looking`.
 
     Raises:
         InputError: no recording can be read.
@@ -80,8 +78,6 @@ def _prepared(
     cohort: Cohort, spec: InputSpec, skipped: list[str], progress: bool, workers: int | None
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Each window of each recording with its length; reasons of recordings that have none go into `skipped`."""
-    if workers is None:
-        workers = cpus() if len(cohort) >= FEW else 0
 
     def paths() -> Iterator[Place]:
         for row in range(len(cohort)):
