@@ -115,6 +115,7 @@ def test_a_stamp_by_url_follows_the_files() -> None:
 
 
 def test_a_cohort_and_a_store_by_url_give_what_they_give_on_disk(tmp_path: Path) -> None:
+    # workers=0 throughout: what lies in this process's memory no other one can read
     manifest = write_cohort(tmp_path / "cohort", 5)
     home = f"memory://{uuid4().hex}"
     for file in (tmp_path / "cohort").rglob("*.*"):
@@ -122,27 +123,27 @@ def test_a_cohort_and_a_store_by_url_give_what_they_give_on_disk(tmp_path: Path)
     near, far = Cohort.load(manifest), Cohort.load(f"{home}/manifest.csv")
     expert = Summary()
     one, two = Store(tmp_path / "store"), Store(f"{home}/store", shard_rows=2)
-    embed(near, [expert], one, progress=False)
+    embed(near, [expert], one, progress=False, workers=0)
     for computed in (5, 0):
-        report = embed(far, [expert], two, progress=False)
+        report = embed(far, [expert], two, progress=False, workers=0)
         assert (report.computed, report.reused, report.skipped) == (computed, 5 - computed, [])
     assert two.load(expert, far)[0].tobytes() == one.load(expert, near)[0].tobytes()
     assert [(shelf.rows, shelf.shards) for shelf in two.info()] == [(5, 3)]
     named = near.table.assign(record=[f"{home}/{record}" for record in near.records])
     mixed = Cohort.from_table(named, tmp_path, "named by URL")
-    assert embed(mixed, [expert], two, progress=False).reused == 5
+    assert embed(mixed, [expert], two, progress=False, workers=0).reused == 5
 
 
 def test_a_damaged_shard_by_url_is_set_aside(caplog: pytest.LogCaptureFixture) -> None:
     home = f"memory://{uuid4().hex}"
     cohort = Cohort.load(_put_cohort(home))
     store, expert = Store(f"{home}/store", shard_rows=1), Summary()
-    embed(cohort, [expert], store, progress=False)
+    embed(cohort, [expert], store, progress=False, workers=0)
     shard = files(store.path, "*/shard-*.parquet")[0]
     put(shard, read_bytes(shard)[:-7])
     assert len(store.missing(expert, cohort)) == 1
     assert "damaged" in caplog.text and not places.is_file(shard) and places.is_file(f"{shard}.damaged")
-    assert embed(cohort, [expert], store, progress=False).computed == 1
+    assert embed(cohort, [expert], store, progress=False, workers=0).computed == 1
 
 
 def _put_cohort(home: str) -> str:

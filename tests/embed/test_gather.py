@@ -9,11 +9,14 @@ import pytest
 from small_experts import Summary, write_cohort
 
 from enecg.cohort.manifest import Cohort
+from enecg.embed import source, store
 from enecg.embed.gather import gather
 from enecg.embed.pipeline import embed_recordings
+from enecg.embed.source import stamp
 from enecg.embed.store import Store
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
+from enecg.places import Place
 from enecg.readers import read
 
 EXPERTS = [Summary("wide"), Summary("narrow", InputSpec(rate=50.0, leads=("II", "V2"), scaling="none"))]
@@ -45,6 +48,31 @@ def test_the_order_of_rows_does_not_matter(cohort: Cohort, tmp_path: Path) -> No
     )
     assert one.cohort.table.equals(other.cohort.table)
     assert all(np.array_equal(one.embeddings[name], other.embeddings[name]) for name in one.embeddings)
+
+
+def test_files_are_looked_at_once_however_many_experts_there_are(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | Place] = []
+
+    def counted(at: str | Place) -> str | None:
+        asked.append(at)
+        return stamp(at)
+
+    monkeypatch.setattr(source, "stamp", counted)
+    gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=False)
+    assert asked == [cohort.path(int(row)) for row in np.argsort(cohort.records)]
+
+
+def test_many_files_are_looked_at_with_a_bar(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(store, "MANY", 9)
+    gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=True)
+    assert "Looking" not in capfd.readouterr().err
+    monkeypatch.setattr(store, "MANY", 8)
+    gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=True)
+    assert "Looking for what is new" in capfd.readouterr().err
 
 
 def test_a_recording_that_one_expert_refuses_is_kept_for_the_others(cohort: Cohort, tmp_path: Path) -> None:

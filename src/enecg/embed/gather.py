@@ -10,7 +10,7 @@ import numpy as np
 
 from enecg.embed.pipeline import Skipped, embed
 from enecg.embed.reading import Prepared, looking
-from enecg.embed.store import Store
+from enecg.embed.store import Store, stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 
@@ -53,8 +53,9 @@ def gather(
         InputError: no recording of the cohort can be used.
     """
     cohort = cohort.take(np.argsort(cohort.records, kind="stable"))
-    report = embed(cohort, experts, store, progress=progress, workers=workers)
-    found = {expert.card.name: store.load(expert, cohort) for expert in experts}
+    marks = stamps(cohort, progress)
+    report = embed(cohort, experts, store, progress=progress, workers=workers, marks=marks)
+    found = {expert.card.name: store.load(expert, cohort, marks) for expert in experts}
     seen = np.zeros(len(cohort), bool)
     for expert in experts:
         if not expert.view:  # a view sees whatever can be read

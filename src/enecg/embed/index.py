@@ -54,8 +54,9 @@ class Index:
         matrix = np.empty((len(rows), self.origin.dim), np.float32)
         number = np.searchsorted(self._starts, at[rows], side="right") - 1
         sound = np.ones(len(rows), bool)
-        for i in np.unique(number):
-            here = np.flatnonzero(number == i)
+        order = np.argsort(number, kind="stable")
+        for here in np.split(order, np.flatnonzero(np.diff(number[order])) + 1) if len(rows) else ():
+            i = number[here[0]]
             held = self._embeddings(int(i))
             if held is None:
                 sound[here] = False

@@ -94,6 +94,7 @@ def embed(
     progress: bool = True,
     workers: int | None = None,
     batch: int = BATCH,
+    marks: Sequence[str] | None = None,
 ) -> EmbedReport:
     """Bring the embeddings of a cohort's recordings into the store: whatever is missing, and nothing else.
 
@@ -109,6 +110,7 @@ def embed(
         workers: threads and then processes that read and prepare, as for `looking`, and threads that encode; by
             default as many as there are processors. With 0 this thread reads. The result does not depend on it.
         batch: windows that an expert sees at a time; with another number, embeddings may differ by rounding.
+        marks: `enecg.embed.store.stamps` of the cohort, where they are known.
 
     Returns:
         What was done. A recording that cannot be read or interpreted is skipped with its reason.
@@ -116,7 +118,7 @@ def embed(
     Raises:
         InputError: the store cannot be read or written.
     """
-    marks = stamps(cohort)
+    marks = stamps(cohort, progress) if marks is None else marks
     desks = [Desk.of(each, store, marks) for each in experts]
     return carry_out(cohort, marks, desks, progress=progress, workers=workers, batch=batch)
 

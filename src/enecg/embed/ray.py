@@ -68,7 +68,7 @@ def embed(
             node.
     """
     with cluster(address):
-        portions = plan(cohort, experts, store)
+        portions = plan(cohort, experts, store, progress)
         total = sum(len(each.cohort) for each in portions)
         found = answers(Embedder, (list(experts), store), portions)
         skipped: list[Skipped] = []
@@ -90,9 +90,9 @@ def embed(
     return EmbedReport(len(cohort), computed, len(cohort) - computed - lost, skipped)
 
 
-def plan(cohort: Cohort, experts: Sequence[Expert], store: Store) -> list[Portion]:
+def plan(cohort: Cohort, experts: Sequence[Expert], store: Store, progress: bool = False) -> list[Portion]:
     """What is missing, in portions of `store.shard_rows` recordings of the cohort."""
-    marks = stamps(cohort)
+    marks = stamps(cohort, progress)
     desks = [Desk.of(expert, store, marks) for expert in experts]
     todo = np.flatnonzero(np.any([desk.missing for desk in desks], axis=0))
     bare = cohort.bare()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from enecg import places
 from enecg.places import Place
 
 ASKED: Final = 64  # URLs that a server is asked about at a time
+PORTION: Final = 1024  # recordings whose places are held at a time
 READING: Final = 1  # raised whenever a file is read to other samples, or judged otherwise: all are read again
 
 
@@ -60,16 +62,16 @@ def stamp(at: str | Place) -> str | None:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def stamps(wanted: Sequence[Place | None]) -> list[str]:
+def stamps(wanted: Iterable[Place | None]) -> Generator[str]:
     """The stamp of each recording; empty for one whose files are not there. Servers are asked for many at a time."""
 
     def one(at: Place | None) -> str:
         return "" if at is None else stamp(at) or ""
 
-    if not any(isinstance(at, str) for at in wanted):
-        return list(map(one, wanted))
+    waiting = iter(wanted)
     with ThreadPoolExecutor(ASKED) as pool:
-        return list(pool.map(one, wanted))
+        while some := list(islice(waiting, PORTION)):
+            yield from (pool.map if any(isinstance(at, str) for at in some) else map)(one, some)
 
 
 def _files(place: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
@@ -13,6 +13,7 @@ from enecg import places
 from enecg.embed import shard as shards
 from enecg.embed import source
 from enecg.embed.index import NO_ROW, Index
+from enecg.embed.progress import watched
 from enecg.embed.shard import Damaged, Origin, Vanished
 from enecg.embed.source import Source
 from enecg.errors import InputError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from enecg.cohort.manifest import Cohort
 
 SHARD_ROWS: Final = 256
+MANY: Final = 10_000  # recordings whose files are looked at in about two seconds
 TRIES: Final = 5  # while another process moves rows from shard to shard
 T = TypeVar("T")
 
@@ -86,10 +88,17 @@ class Store:
 
     def missing(self, expert: Expert, cohort: Cohort | Sequence[str]) -> np.ndarray:
         """Rows of a cohort, or of record ids, that have no embedding, int64 ascending."""
-        return np.flatnonzero(_locate(self.index(expert), cohort) == NO_ROW)
+        return np.flatnonzero(_locate(self.index(expert), cohort, None) == NO_ROW)
 
-    def load(self, expert: Expert, cohort: Cohort | Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def load(
+        self, expert: Expert, cohort: Cohort | Sequence[str], marks: Sequence[str] | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The embeddings of a cohort, or of record ids. Memory: the result and one shard.
+
+        Args:
+            expert: whose.
+            cohort: the recordings.
+            marks: `stamps` of a cohort, where they are known; else its files are looked at.
 
         Returns:
             float32 `[found, dim]`, and the rows of the cohort they belong to, int64 `[found]` ascending.
@@ -97,7 +106,7 @@ class Store:
 
         def loaded() -> tuple[np.ndarray, np.ndarray]:
             index = self.index(expert)
-            return index.embeddings(_locate(index, cohort))
+            return index.embeddings(_locate(index, cohort, marks))
 
         return _steady(loaded, self.path)
 
@@ -128,21 +137,30 @@ def _steady(call: Callable[[], T], path: Place) -> T:
     raise InputError(f"{path}: shards vanish while they are read; wait until other work on the store has ended")
 
 
-def _locate(index: Index, cohort: Cohort | Sequence[str]) -> np.ndarray:
+def _locate(index: Index, cohort: Cohort | Sequence[str], marks: Sequence[str] | None) -> np.ndarray:
     if isinstance(cohort, Sequence):
         return index.find("record", cohort)
-    return index.find("stamp", stamps(cohort))
+    return index.find("stamp", stamps(cohort) if marks is None else marks)
 
 
-def stamps(cohort: Cohort) -> list[str]:
-    """The stamp of each recording's files; empty for a file that is not there or outside the cohort's folder."""
-    found: list[Place | None] = []
-    for row in range(len(cohort)):
-        try:
-            found.append(cohort.path(row))
-        except InputError:  # said when the recording is read
-            found.append(None)
-    return source.stamps(found)
+def stamps(cohort: Cohort, progress: bool = False) -> list[str]:
+    """The stamp of each recording's files; empty for a file that is not there or outside the cohort's folder.
+
+    Args:
+        cohort: the recordings.
+        progress: show a bar on standard error where there are many.
+    """
+
+    def wanted() -> Iterator[Place | None]:
+        for row in range(len(cohort)):
+            try:
+                yield cohort.path(row)
+            except InputError:  # said when the recording is read
+                yield None
+
+    found = source.stamps(wanted())
+    show = progress and len(cohort) >= MANY
+    return list(watched(found, len(cohort), (), show, "Looking for what is new") if show else found)
 
 
 class Writer:

@@ -246,7 +246,7 @@ class _Folder:
 
 def _name(work: Work, portion: Portion) -> str:
     """The name of a portion's file: another one when a recording, the bundle or an option is another."""
-    marks = source.stamps([item.at for item in portion.items])
+    marks = list(source.stamps(item.at for item in portion.items))
     items = [[item.record, item.reason, mark] for item, mark in zip(portion.items, marks, strict=True)]
     text = json.dumps([work.bundle, work.rate, work.unit, items])
     return f"part-{portion.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
