@@ -1,4 +1,5 @@
-"""Fitting on many recordings: five tasks from the embeddings of five experts, 768 numbers each, on 30,000 recordings.
+"""Fitting on many recordings: five tasks from the embeddings of five experts, 768 numbers each, on 30,000 recordings;
+and from embeddings of the sizes of the set `offline`, with all the heads that it gets, on 20,000.
 
 Embeddings and labels are made up: a few hidden numbers of each recording show through in both. A twentieth of the
 labels of each task is missing, each task's own. Time and peak memory are those of a process that does nothing else;
@@ -8,12 +9,13 @@ the largest fit is set beside one of a tenth of the recordings.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import Measured, apart, run
+from common import Measured, apart, offline, run
 
 from enecg.ensemble.fit import fit
 from enecg.ensemble.recipe import ExpertInfo
@@ -30,19 +32,19 @@ SEED: Final = 0
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`time`: of the largest fit over that of a tenth."""
-    sizes = (300, 3_000) if quick else (3_000, 30_000)
-    small, large = (apart(fitted, size) for size in sizes)
-    return {"time": large["seconds"] / small["seconds"]}, {
-        str(n): each for n, each in zip(sizes, (small, large), strict=True)
-    }
+    few, many, packaged = (300, 3_000, 300) if quick else (3_000, 30_000, 20_000)
+    networks = [ExpertInfo(f"expert{i}", f"expert{i}", DIM, cost_ms=1.0 + i) for i in range(EXPERTS)]
+    small, large = (apart(fitted, size, networks) for size in (few, many))
+    own = apart(fitted, packaged, [ExpertInfo.of(expert) for expert in offline()])
+    figures = {str(few): small, str(many): large, f"offline, {packaged}": own}
+    return {"time": large["seconds"] / small["seconds"]}, figures
 
 
-def fitted(recordings: int) -> dict[str, Any]:
+def fitted(recordings: int, infos: Sequence[ExpertInfo]) -> dict[str, Any]:
     """Seconds of a fit with the recipe `default`."""
     rng = np.random.default_rng(SEED)
     hidden = rng.normal(size=(recordings, HIDDEN)).astype(np.float32)
-    embeddings = {f"expert{i}": _embedded(hidden, rng) for i in range(EXPERTS)}
-    infos = [ExpertInfo(name, name, DIM, cost_ms=1.0 + i) for i, name in enumerate(embeddings)]
+    embeddings = {info.name: _embedded(hidden, info.dim, rng) for info in infos}
     targets = [_labelled(i, hidden, rng) for i in range(len(parse_tasks(TASKS)))]
     subjects = np.array([f"subject{i // 2}" for i in range(recordings)])
     began = time.perf_counter()
@@ -50,8 +52,8 @@ def fitted(recordings: int) -> dict[str, Any]:
     return {"seconds": round(time.perf_counter() - began, 1)}
 
 
-def _embedded(hidden: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    shown = np.tanh(hidden @ rng.normal(size=(HIDDEN, DIM)).astype(np.float32) / 6)
+def _embedded(hidden: np.ndarray, dim: int, rng: np.random.Generator) -> np.ndarray:
+    shown = np.tanh(hidden @ rng.normal(size=(HIDDEN, dim)).astype(np.float32) / 6)
     return np.asarray(shown + 0.7 * rng.normal(size=shown.shape), np.float32)
 
 
