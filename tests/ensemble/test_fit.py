@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from synthetic import INFOS, SMALL, make
 
 from enecg.ensemble import bundle
@@ -83,6 +84,18 @@ def test_saved_and_loaded_it_says_the_same_bit_for_bit(ensemble: Ensemble, tmp_p
             assert (one[name].rivals.baselines[base] == other[name].rivals.baselines[base]).all()
     assert loaded.tasks == ensemble.tasks
     assert not list((tmp_path / "b").rglob("*.pkl"))
+
+
+def test_what_several_heads_have_in_common_is_stored_once(ensemble: Ensemble, tmp_path: Path) -> None:
+    """The landmarks of an expert, which the head on several experts looks at as well."""
+    bundle.save(ensemble, tmp_path / "b")
+    with safe_open(tmp_path / "b" / bundle.TENSORS, "numpy") as file:
+        stored = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+    assert len({(each.dtype.str, each.shape, each.tobytes()) for each in stored}) == len(stored)
+    same = json.loads((tmp_path / "b" / "bundle.json").read_text())["same"]
+    assert any(name.endswith("/centres") for name in same)
+    heads = (predictor.head.state().tensors for predictor in ensemble.predictors)
+    assert len(stored) + len(same) >= sum(map(len, heads))
 
 
 def test_bundle_refuses_what_is_not_or_no_longer_one(ensemble: Ensemble, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from enecg.ensemble.rivals import Rivals
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 6
+FORMAT = 7
 TENSORS = "tensors.safetensors"
 
 
@@ -53,7 +54,8 @@ def save(ensemble: Ensemble, folder: Path) -> str:
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         document, states = _document(ensemble)
-        save_file({key: np.ascontiguousarray(v) for key, v in states.tensors.items()}, work / TENSORS)
+        tensors, document["same"] = _once(states.tensors)
+        save_file(tensors, work / TENSORS)
         (work / TENSORS).chmod(0o644)
         for name, adapter in states.adapters.items():
             adapter.save(work / "adapters" / name)
@@ -94,8 +96,28 @@ def load(folder: Path) -> tuple[Ensemble, str]:
             raise InputError(f"{folder / name}: missing or changed since it was saved; copy the bundle again")
     homes = sorted(path.parent for path in (folder / "adapters").rglob(CONFIG))
     adapters = {home.relative_to(folder / "adapters").as_posix(): Adapter.load(home) for home in homes}
-    states = HeadState(document["heads"], load_file(folder / TENSORS), adapters)
+    tensors = load_file(folder / TENSORS)
+    tensors |= {name: tensors[first] for name, first in document["same"].items()}
+    states = HeadState(document["heads"], tensors, adapters)
     return _ensemble(document, states), hashlib.sha256(text.encode()).hexdigest()
+
+
+def _once(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Each tensor once, and the names of those equal to one that came before, with its name.
+
+    An expert's landmarks are those of its own head and of each head that sees it among others: half of a bundle.
+    """
+    kept: dict[str, np.ndarray] = {}
+    same: dict[str, str] = {}
+    seen: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    for name, tensor in tensors.items():
+        whole = np.ascontiguousarray(tensor)
+        first = seen.setdefault((whole.dtype.str, tensor.shape, hashlib.sha256(whole.tobytes()).digest()), name)
+        if first == name:
+            kept[name] = whole
+        else:
+            same[name] = first
+    return kept, same
 
 
 def _document(ensemble: Ensemble) -> tuple[dict[str, Any], HeadState]:
