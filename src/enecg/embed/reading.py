@@ -95,13 +95,13 @@ def looking(
     as they take to start: they do not share one interpreter's lock with what encodes. URLs are always left to them,
     as a server may be silent, and a process can be ended.
 
+    An error that is not the file's, a bug, is raised here. The processes end at once when the context is left.
+
     Args:
         paths: what to look at; taken as it is needed.
         specs: input contracts.
         workers: processes, and threads before them; by default as many as there are processors, at most `READERS`.
             With 0 each path is looked at when its answer is asked for. The answers do not depend on it.
-
-    An error that is not the file's, a bug, is raised here. The processes end at once when the context is left.
     """
     workers = min(cpus() if workers is None else workers, READERS)
     if workers == 0:
