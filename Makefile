@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BEGUN := $(VENV)/.installing
 
 # One thread per process: spinning threads of several libraries cost more than they bring.
 export OMP_NUM_THREADS ?= 1
@@ -11,11 +12,14 @@ export OMP_NUM_THREADS ?= 1
 
 install: $(STAMP)
 
+# Packages that an interrupted installation left half written would break the next one.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Python 3.11 or newer is needed, this is %d.%d' % sys.version_info[:2] if sys.version_info < (3, 11) else 0)"
+	if [ -e $(BEGUN) ]; then rm -rf $(VENV); fi
 	$(PYTHON) -m venv $(VENV)
+	touch $(BEGUN)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
-	touch $(STAMP)
+	mv $(BEGUN) $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/enecg demo --out demo
