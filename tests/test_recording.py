@@ -103,7 +103,7 @@ def test_hash_is_of_the_samples_and_how_they_are_meant() -> None:
     same = [
         Recording(one.signal.copy(), 500.0, ["i", "ii"]),
         Recording(one.signal.astype(np.float64), np.int64(500), one.leads),
-        replace(one, subject=Subject("p", 50, "F"), source="x", notes={"a": "b"}),
+        replace(one, subject=Subject("p", 50, "F"), source="x", notes={"a": "b"}, facts={"Dx": "c"}),
         Recording(np.asfortranarray(one.signal), 500, one.leads),
     ]
     assert {other.content_hash() for other in same} == {one.content_hash()}

@@ -59,7 +59,9 @@ class Recording:
         subject: what the file says of the person.
         source: where it came from, for messages; a path or a name, never a subject's name.
         band: (low, high) in Hz of a band-pass that the file says was already applied, if it says so.
-        notes: further facts from the file, such as its diagnosis codes.
+        notes: what was left out of the file or could not be used: a short code and one plain sentence each,
+            such as `skipped_signals`: `left out: RESP, ABP (no ECG leads)`. Every answer shows them.
+        facts: what else the file says, such as its comments, diagnosis codes and the date of the recording.
     """
 
     signal: np.ndarray
@@ -70,6 +72,7 @@ class Recording:
     source: str = ""
     band: tuple[float, float] | None = None
     notes: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         where = self.source or "recording"

@@ -198,6 +198,8 @@ def _prediction_table(document: Mapping[str, Any]) -> None:
             _print(f"quality: {findings}")
         else:
             _print(Text.assemble(f"{entry['record']}: ", ("not interpreted", "bold"), f": {findings}"))
+        for note in entry["notes"]:
+            _print(f"note: {note}")
     _print(Text(document["notice"], style="bold"))
 
 

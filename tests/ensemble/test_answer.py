@@ -42,7 +42,7 @@ def test_the_document_has_what_the_contract_promises(document: dict[str, Any], f
     assert [each.keys() for each in document["skipped"]] == [{"record", "reason"}]
     assert document["skipped"][0]["record"] == "nowhere.dcm"
     for entry in document["predictions"]:
-        assert entry.keys() == {"record", "usable", "quality", "tasks"}
+        assert entry.keys() == {"record", "usable", "quality", "leads", "notes", "tasks"}
         assert entry["usable"] is True
         assert list(entry["tasks"]) == ["rr_interval", "age", "sex", "potassium", "arrhythmia", "findings"]
         for finding in entry["quality"]:
@@ -162,3 +162,19 @@ def test_names_with_brackets_are_printed_as_they_are(trained: Trained, files: li
     rows = [",".join(good.leads), *(",".join(f"{value:.4f}" for value in row) for row in good.signal.T)]
     place.write_text("\n".join(["# rate: 500", "# unit: mV", *rows]))
     assert place.name in "".join(done("predict", trained.bundle, place).out.split())
+
+
+def test_every_form_shows_what_was_left_out(trained: Trained, files: list[str], tmp_path: Path) -> None:
+    good = enecg.read(files[0])
+    path = tmp_path / "breath.csv"
+    rows = [",".join([*good.leads, "Resp"]), *(",".join([*map(str, row), "0"]) for row in good.signal.T)]
+    path.write_text("\n".join(["# rate: 500", "# unit: mV", *rows]))
+    note = "left out: Resp (no ECG leads)"
+    words = ["predict", trained.bundle, path, "--format"]
+    [entry] = json.loads(done(*words, "json").out)["predictions"]
+    assert (entry["leads"], entry["notes"]) == (list(good.leads), [note])
+    assert f"note: {note}" in done(*words, "table").out
+    done(*words, "parquet", "--out", tmp_path / "answers.parquet")
+    for frame in (pd.read_csv(io.StringIO(done(*words, "csv").out)), pd.read_parquet(tmp_path / "answers.parquet")):
+        assert list(frame["notes"]) == [note]
+    assert f"note: {note}" in done(*words, "fhir").out

@@ -101,7 +101,8 @@ def test_other_columns_are_left_out_and_named(tmp_path: Path) -> None:
     recording = read(write(tmp_path, text))
     assert recording.leads == ("I", "V1")
     np.testing.assert_array_equal(recording.signal, [[1, 3], [2, np.nan]])
-    assert recording.notes == {"site": "4", "skipped_signals": "n, resp, label"}
+    assert recording.facts == {"site": "4"}
+    assert recording.notes == {"skipped_signals": "left out: n, resp, label (no ECG leads)"}
     assert (recording.subject.age, recording.subject.sex) == (61.0, "F")
 
 

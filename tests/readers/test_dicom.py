@@ -127,7 +127,7 @@ def test_a_channel_that_is_no_lead_is_left_out(changed: Callable[..., Path]) -> 
 
     recording = read(changed(change))
     assert recording.leads == STANDARD[:11]
-    assert recording.notes == {"skipped_signals": "Respiration"}
+    assert recording.notes == {"skipped_signals": "left out: Respiration (no ECG leads)"}
 
 
 def test_padding_is_no_sample(changed: Callable[..., Path]) -> None:

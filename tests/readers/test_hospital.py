@@ -78,7 +78,8 @@ def test_philips_is_whole_and_in_microvolts_of_five(formats: Path) -> None:
 def test_the_calibration_pulse_at_the_end_is_left_out(formats: Path) -> None:
     recording = read(formats / PHILIPS)
     assert recording.seconds == 10.528
-    assert recording.notes == {"recorded": "2011-12-01", "left_out": "calibration pulse in the last 0.472 s"}
+    assert recording.facts == {"recorded": "2011-12-01"}
+    assert recording.notes == {"calibration_pulse": "left out: the calibration pulse in the last 0.472 s"}
 
 
 @pytest.mark.parametrize(("name", "root"), [(MUSE, b"RestingECG"), (PHILIPS, b"restingecgdata")])

@@ -41,7 +41,7 @@ def test_a0001_golden(shared_data: Path) -> None:
         [0.028, 0.007, -0.021, -0.017, 0.024, -0.007, -0.290, -0.204, -0.096, -0.112, -0.596, -0.016]
     )
     assert (recording.subject.age, recording.subject.sex, recording.subject.id) == (74.0, "M", None)
-    assert recording.notes["Dx"] == "59118001"
+    assert recording.facts["Dx"] == "59118001"
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -202,7 +202,7 @@ def test_several_samples_a_frame_keep_their_rate(tmp_path: Path) -> None:
     recording = read(header)
     assert recording.rate == 500.0
     np.testing.assert_allclose(recording.lead("I"), np.arange(1, 7) / 1000, rtol=1e-6)
-    assert recording.notes["skipped_signals"] == "ABP"
+    assert recording.notes["skipped_signals"] == "left out: ABP (no ECG leads)"
 
 
 def test_leads_of_several_rates_are_refused(tmp_path: Path) -> None:
@@ -229,10 +229,10 @@ def test_age_and_sex_in_their_spellings(tmp_path: Path, comments: tuple[str, ...
     assert (subject.age, subject.sex) == (age, sex)
 
 
-def test_notes_hold_the_diagnosis_and_not_the_person(tmp_path: Path) -> None:
+def test_facts_hold_the_diagnosis_and_not_the_person(tmp_path: Path) -> None:
     comments = ("Age: 60", "Dx: 426783006,39732003", "patient_id: p17", "band-passed 0.05 to 150 Hz", "Slow.")
     recording = read(write_record(tmp_path, comments=comments))
-    assert recording.notes == {"Dx": "426783006,39732003", "comment": "band-passed 0.05 to 150 Hz; Slow."}
+    assert recording.facts == {"Dx": "426783006,39732003", "comment": "band-passed 0.05 to 150 Hz; Slow."}
     assert recording.band == (0.05, 150.0)
     assert recording.subject.id == "p17"
     assert "p17" not in repr(recording)

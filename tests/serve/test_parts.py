@@ -67,15 +67,16 @@ def test_a_token_file_that_others_can_read_or_that_is_empty(tmp_path: Path) -> N
 
 
 def test_a_recording_survives_the_wire_without_its_subjects_id() -> None:
+    subject, notes, facts = Subject("p1", 61.0, "F"), {"a": "b"}, {"Dx": "c"}
     recording = replace(
-        simulate(3).recording, subject=Subject("p1", 61.0, "F"), band=(0.05, 150.0), notes={"a": "b"}, source="x"
+        simulate(3).recording, subject=subject, band=(0.05, 150.0), notes=notes, facts=facts, source="x"
     )
-    facts, samples = recording_out(recording)
-    header, blobs = unpack(pack([facts], [samples])[LENGTH.size :])
+    sent, samples = recording_out(recording)
+    header, blobs = unpack(pack([sent], [samples])[LENGTH.size :])
     again = recording_in(header[0], blobs[0])
     assert again.content_hash() == recording.content_hash()
     assert again.subject == Subject(None, 61.0, "F")
-    assert (again.source, dict(again.notes)) == ("x", {"a": "b"})
+    assert (again.source, dict(again.notes), dict(again.facts)) == ("x", {"a": "b"}, {"Dx": "c"})
 
 
 @pytest.mark.parametrize("cut", [0, 5, 20, -1])

@@ -105,12 +105,19 @@ def blank(ensemble: Ensemble) -> dict[str, Any]:
     """An entry in which nothing is true but its names."""
     outputs = ensemble.predict({info.name: np.zeros((1, info.dim), np.float32) for info in ensemble.experts})
     tasks = {name: _answer(output, 0) for name, output in outputs.items()}
-    return {"record": "", "usable": False, "quality": [], "tasks": tasks}
+    return {"record": "", "usable": False, "quality": [], "leads": [], "notes": [], "tasks": tasks}
 
 
 def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:
     findings = [{"code": f.code, "text": f.text, "leads": list(f.leads), "fatal": f.fatal} for f in verdict.findings]
-    return {"record": recording.source, "usable": verdict.usable, "quality": findings, "tasks": {}}
+    return {
+        "record": recording.source,
+        "usable": verdict.usable,
+        "quality": findings,
+        "leads": list(recording.leads),
+        "notes": list(recording.notes.values()),
+        "tasks": {},
+    }
 
 
 def _answer(output: TaskOutput, row: int) -> dict[str, Any]:

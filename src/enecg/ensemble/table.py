@@ -22,6 +22,7 @@ def row(entry: Mapping[str, Any], bundle: str | None) -> dict[str, Any]:
         "record": entry["record"],
         "usable": entry["usable"],
         "quality": "; ".join(finding["text"] for finding in entry["quality"]),
+        "notes": "; ".join(entry["notes"]),
     }
     for task, answer in entry["tasks"].items():
         found |= _cells(task, answer)
@@ -44,7 +45,7 @@ def schema(ensemble: Ensemble) -> pa.Schema:
 
     from enecg.ensemble.answer import blank
 
-    types = {"usable": pa.bool_(), **dict.fromkeys(("record", "quality", "bundle", "notice"), pa.string())}
+    types = {"usable": pa.bool_(), **dict.fromkeys(("record", "quality", "notes", "bundle", "notice"), pa.string())}
     decisions = {f"{task.name}_decision" for task in ensemble.tasks}
     types |= dict.fromkeys(decisions, pa.string())
     return pa.schema([(name, types.get(name, pa.float64())) for name in row(blank(ensemble), "")])

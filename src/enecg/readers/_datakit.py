@@ -81,7 +81,8 @@ def _recording(found: Any, rate: float | None, unit: str | None, where: str) -> 
         subject=Subject(patient.patient_id or None, age_in_years(_text(patient.age)), sex_of(patient.sex)),
         source=where,
         band=(filters.highpass, filters.lowpass) if known else None,
-        notes=notes | ({"recorded": f"{day:%Y-%m-%d}"} if day else {}),
+        notes=notes,
+        facts={"recorded": f"{day:%Y-%m-%d}"} if day else {},
     )
 
 

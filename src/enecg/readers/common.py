@@ -36,7 +36,7 @@ def caught_warnings() -> Generator[list[warnings.WarningMessage]]:
 
 
 def choose_leads(names: Sequence[str]) -> tuple[list[int], dict[str, str]]:
-    """Which of a file's signals are leads, and a note that names those left out.
+    """Return the rows of a file's signals that are leads, and a note (code -> sentence) on those left out.
 
     Where any of the twelve standard leads is there, only these are taken: the others are breathing, pressure,
     time columns. A file with none of them (a single `ECG` channel) keeps all its signals.
@@ -45,7 +45,7 @@ def choose_leads(names: Sequence[str]) -> tuple[list[int], dict[str, str]]:
     if not standard:
         return list(range(len(names))), {}
     skipped = [name for row, name in enumerate(names) if row not in standard]
-    return standard, {"skipped_signals": ", ".join(skipped)} if skipped else {}
+    return standard, {"skipped_signals": f"left out: {', '.join(skipped)} (no ECG leads)"} if skipped else {}
 
 
 def common_amplitude(units: Sequence[str | None], names: Sequence[str], where: str) -> tuple[np.ndarray, Amplitude]:

@@ -88,7 +88,8 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
         subject=Subject(age=age_in_years(facts.pop("age", None)), sex=sex_of(facts.pop("sex", None))),
         source=where,
         band=band_of("\n".join(f"{key}: {value}" for key, value in facts.items())),
-        notes=facts | notes,
+        notes=notes,
+        facts=facts,
     )
 
 

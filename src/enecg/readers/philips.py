@@ -37,5 +37,5 @@ def _without_pulse(recording: Recording) -> Recording:
     cut = (recording.signal.shape[1] - kept) / recording.rate
     if cut == 0:
         return recording
-    notes = {**recording.notes, "left_out": f"calibration pulse in the last {cut:g} s"}
+    notes = {**recording.notes, "calibration_pulse": f"left out: the calibration pulse in the last {cut:g} s"}
     return replace(recording, signal=recording.signal[:, :kept], notes=notes)

@@ -118,7 +118,8 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
         subject=_subject(said),
         source=where,
         band=band_of("\n".join(header.comments)),
-        notes=said | notes,
+        notes=notes,
+        facts=said,
     )
 
 

@@ -80,7 +80,7 @@ def entries(
         start: when it was recorded, with its zone; otherwise the date that the file states, if any.
     """
     content = recording.content_hash()
-    when = start or recording.notes.get("recorded")
+    when = start or recording.facts.get("recorded")
     ecg = _id(content)
     shared: dict[str, Any] = {"effectiveDateTime": when} if when else {}
     out = [_entry(ecg, _ecg(entry, recording) | shared)]
@@ -108,6 +108,7 @@ def _ecg(entry: Mapping[str, Any], recording: Recording) -> dict[str, Any]:
     if whole:
         code.append({"system": "http://loinc.org", "code": "34534-8", "display": "12 lead EKG panel"})
     notes = [f"record: {entry['record']}", *(f"quality: {finding['text']}" for finding in entry["quality"])]
+    notes += [f"note: {text}" for text in entry["notes"]]
     return {
         "resourceType": "Observation",
         "status": "final",

@@ -128,6 +128,8 @@ class Prediction(BaseModel):
     recording: RecordingOut
     usable: bool
     quality: list[Finding]
+    leads: list[str]
+    notes: list[str]
     tasks: dict[str, Answer]
     signal: SignalOut | None = None
 
@@ -149,6 +151,7 @@ class Predictions(BaseModel):
                 "api": "1", "enecg": "0.1.0", "bundle": "9f2c…", "notice": "Research use only. Not a medical device.",
                 "predictions": [{
                     "record": "ecg.dcm", "content": "51be…", "usable": True, "quality": [],
+                    "leads": ["I", "II"], "notes": ["left out: Resp (no ECG leads)"],
                     "recording": {"format": "dicom", "seconds": 10.0, "rate": 500.0, "leads": ["I", "II"],
                                   "amplitude": "mV", "band": [0.05, 150.0], "age": 61.0, "sex": "F"},
                     "tasks": {

@@ -55,6 +55,7 @@ def recording_out(recording: Recording) -> tuple[dict[str, Any], bytes]:
         "source": recording.source,
         "band": recording.band,
         "notes": dict(recording.notes),
+        "facts": dict(recording.facts),
     }
     return facts, recording.signal.tobytes()
 
@@ -71,4 +72,5 @@ def recording_in(facts: dict[str, Any], blob: bytes | memoryview) -> Recording:
         source=facts["source"],
         band=None if facts["band"] is None else tuple(facts["band"]),
         notes=facts["notes"],
+        facts=facts["facts"],
     )

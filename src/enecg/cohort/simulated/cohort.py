@@ -121,5 +121,5 @@ def _write(made: Simulated, path: Path) -> None:
     for lead, first, checksum in zip(recording.leads, steps[0], checksums, strict=True):
         lines.append(f"{path.name}.dat 16 {GAIN}(0)/mV 16 0 {first} {checksum} 0 {lead}")
     lines += [f"#Age: {subject.age:g}", f"#Sex: {'Female' if subject.sex == 'F' else 'Male'}"]
-    lines += [f"#{key}: {value}" for key, value in recording.notes.items()]
+    lines += [f"#{key}: {value}" for key, value in recording.facts.items()]
     path.with_suffix(".hea").write_text("\n".join(lines) + "\n", encoding="ascii")

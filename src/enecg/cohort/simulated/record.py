@@ -146,9 +146,9 @@ def simulate(
         leads += noise * noise_of(chance, times, rate)
 
     who = Subject(f"generated-{seed if subject is None else subject}", float(age), sex)
-    notes = {"generated": "enecg.cohort.simulated", "rhythm": rhythm, "conduction": conduction,
+    facts = {"generated": "enecg.cohort.simulated", "rhythm": rhythm, "conduction": conduction,
              "potassium_mmol_l": f"{potassium:.2f}"}  # fmt: skip
-    recording = Recording(_twelve(leads), rate, STANDARD, subject=who, source=f"generated-{seed}", notes=notes)
+    recording = Recording(_twelve(leads), rate, STANDARD, subject=who, source=f"generated-{seed}", facts=facts)
     return Simulated(recording, _truth(rhythm, conduction, potassium, beats, heart, kinds, seconds))
 
 
