@@ -20,12 +20,12 @@ import numpy as np
 from common import FOLDS, Measured, compared, folded, offline, ptbxl, run
 from rich.progress import track
 
-from enecg.embed.gather import gather
-from enecg.embed.store import Store
-from enecg.ensemble.budget import cost_of, within
-from enecg.ensemble.fit import fit_heads, weigh
-from enecg.ensemble.model import Ensemble
-from enecg.ensemble.recipe import ExpertInfo, Recipe
+from enecg.embedding.dataset import gather
+from enecg.embedding.store.store import Store
+from enecg.ensemble.budget.selection import cost_of, within
+from enecg.ensemble.ensemble import Ensemble
+from enecg.ensemble.fitting.fit import fit_heads, weigh
+from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
 from enecg.errors import InputError
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder

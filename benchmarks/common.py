@@ -26,18 +26,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from enecg.cohort.manifest import Cohort
-from enecg.cohort.simulated import make_cohort
-from enecg.cohort.split import subject_folds
-from enecg.embed.parallel import cpus
-from enecg.ensemble.fit import FEWEST_OF_CLASS, learnable
-from enecg.evaluate.bootstrap import bootstrap
-from enecg.evaluate.score import estimate_values
-from enecg.experts import generate, registry
+from enecg.cohorts.manifest import Cohort
+from enecg.cohorts.split import subject_folds
+from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, learnable
+from enecg.evaluation.bootstrap import bootstrap
+from enecg.evaluation.scores import estimate_values
+from enecg.experts import registry
 from enecg.experts.base import Expert
-from enecg.experts.published import PublishedExpert, find
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import PublishedExpert, find
 from enecg.metrics import evaluate, higher_is_better
+from enecg.simulation import make_cohort
 from enecg.tasks import Target, parse_tasks
+from enecg.workers.threads import cpus
 
 TASKS: Final = "rr_interval,age,sex,potassium,arrhythmia"  # of a generated cohort
 REAL_TASKS: Final = "rr_interval=rr_mean_ms[rr_ok == 1],age,sex,arrhythmia=rhythm,superclass:multilabel"

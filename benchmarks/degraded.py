@@ -23,13 +23,13 @@ from gates import Weighed
 from gates import fit as fit_shared
 from rich.progress import track
 
-from enecg.cohort.manifest import Cohort
-from enecg.embed.pipeline import embed_recordings
-from enecg.ensemble.combine import Combiner
-from enecg.ensemble.fit import fit_heads
-from enecg.ensemble.gate import best_gate, fit_gate, view_of
-from enecg.ensemble.recipe import ExpertInfo, Recipe
-from enecg.ensemble.rivals import is_member
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.pipeline import embed_recordings
+from enecg.ensemble.baselines import is_member
+from enecg.ensemble.combiner import Combiner
+from enecg.ensemble.fitting.fit import fit_heads
+from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.ensemble.gates.clusters import best_gate, fit_gate, view_of
 from enecg.experts import registry
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch, InputSpec

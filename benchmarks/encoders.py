@@ -22,12 +22,13 @@ import torch
 from common import Measured, median, run, simulated
 
 from enecg.errors import InputError
-from enecg.experts import generate, registry
-from enecg.experts.export import difference
+from enecg.experts import registry
 from enecg.experts.inputs import Batch, prepare
 from enecg.experts.network import NetworkExpert
-from enecg.experts.published import find
-from enecg.experts.runtime import TORCH, Runtime
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import find
+from enecg.experts.runtimes.export import difference
+from enecg.experts.runtimes.runtime import TORCH, Runtime
 from enecg.experts.weights import fold_weight_norm
 from enecg.readers import read
 

@@ -16,7 +16,7 @@ from common import Measured, median, run
 from encoders import TURNS, batch_of, expert_of, pairs
 from torch import nn
 
-from enecg.experts.export import difference
+from enecg.experts.runtimes.export import difference
 
 EXPERTS: Final = ("tiny", "merl")
 

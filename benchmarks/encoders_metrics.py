@@ -15,9 +15,9 @@ import torch
 from common import Measured, run
 
 import enecg
-from enecg.cohort.manifest import Cohort
+from enecg.cohorts.manifest import Cohort
 from enecg.errors import InputError
-from enecg.experts.runtime import Runtime
+from enecg.experts.runtimes.runtime import Runtime
 
 EXPERTS: Final = ("tiny", "openecg")
 TASKS: Final = "age,sex,arrhythmia=rhythm"

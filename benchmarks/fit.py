@@ -24,11 +24,11 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from enecg.cohort.manifest import Cohort
-from enecg.embed.gather import gather
-from enecg.embed.store import Store
-from enecg.ensemble.fit import fit
-from enecg.ensemble.recipe import ExpertInfo, find_recipe
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.dataset import gather
+from enecg.embedding.store.store import Store
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
 from enecg.tasks import Target, parse_tasks
 
 FOLDS: Final = 5

@@ -1,7 +1,8 @@
 """Gates that `fit` does not offer, for comparison: a learned convolution over a few leads, and one gate for all tasks.
 
-As `enecg.ensemble.gate`, they are log factors on static weights, start at zero, and learn from out-of-fold scores with
-early stopping on a tenth of the subjects. A gate that tasks share weights experts, since heads differ between tasks.
+As `enecg.ensemble.gates.clusters`, they are log factors on static weights, start at zero, and learn from out-of-fold
+scores with early stopping on a tenth of the subjects.
+A gate that tasks share weights experts, since heads differ between tasks.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from enecg.cohort.split import subject_folds
-from enecg.ensemble.combine import Combiner, experts_of
+from enecg.cohorts.split import subject_folds
+from enecg.ensemble.combiner import Combiner, experts_of
 from enecg.tasks import Target
 
 EPOCHS: Final = 40

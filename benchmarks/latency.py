@@ -12,9 +12,9 @@ from typing import Any
 from common import TASKS, Measured, median, offline, run, side_by_side, simulated, told
 
 import enecg
-from enecg.embed.parallel import one_torch_thread
 from enecg.experts.inputs import prepare
 from enecg.readers import read
+from enecg.workers.threads import one_torch_thread
 
 
 def measure(quick: bool, folder: Path) -> Measured:

@@ -16,10 +16,10 @@ from typing import Any, Final
 import numpy as np
 from common import Measured, compared, folded, network, ptbxl, run
 
-from enecg.embed.gather import gather
-from enecg.embed.store import Store
-from enecg.ensemble.heads.linear import Kernel, Ridge
-from enecg.ensemble.recipe import WIDE
+from enecg.embedding.dataset import gather
+from enecg.embedding.store.store import Store
+from enecg.ensemble.fitting.recipes import WIDE
+from enecg.ensemble.heads.ridge import Kernel, Ridge
 
 LEADS: Final = {"clef-small": 8, "moment-small": 8, "chronos-bolt-tiny": 12}  # that stand side by side
 LAST_FOLD: Final = 5

@@ -18,11 +18,11 @@ from typing import Any, Final
 import numpy as np
 from common import FOLDS, Measured, compared, folded, ptbxl, run
 
-from enecg.embed.gather import gather
-from enecg.embed.store import Store
+from enecg.embedding.dataset import gather
+from enecg.embedding.store.store import Store
 from enecg.ensemble.heads.base import FittedHead, Head
-from enecg.ensemble.heads.ffn import FFN
-from enecg.ensemble.heads.linear import Kernel, Ridge
+from enecg.ensemble.heads.feed_forward import FFN
+from enecg.ensemble.heads.ridge import Kernel, Ridge
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder
 from enecg.tasks import Target

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from common import Measured, apart, run
 
-from enecg.cohort.manifest import Cohort
-from enecg.cohort.simulated import make_cohort
-from enecg.embed.pipeline import embed
-from enecg.embed.store import Store
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.pipeline import embed
+from enecg.embedding.store.store import Store
 from enecg.experts import registry
+from enecg.simulation import make_cohort
 
 EXPERT = "tiny"  # cheap, and a network: what is held for a recording does not depend on what an encoder costs
 RATE = 100.0  # Hz: 20,000 files of 24 kB

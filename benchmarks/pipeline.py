@@ -13,15 +13,15 @@ import torch
 import wfdb
 from common import Measured, median, network, offline, real, run, side_by_side, simulated, told
 
-from enecg.cohort.manifest import Cohort
-from enecg.embed.encoding import BATCH
-from enecg.embed.parallel import cpus, one_torch_thread
-from enecg.embed.pipeline import embed
-from enecg.embed.store import Store
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.encoding import BATCH
+from enecg.embedding.pipeline import embed
+from enecg.embedding.store.store import Store
 from enecg.experts.base import Expert
 from enecg.experts.inputs import Batch, prepare
 from enecg.readers import read
 from enecg.recording import Recording
+from enecg.workers.threads import cpus, one_torch_thread
 
 NETWORK_RECORDINGS, LOOP_RECORDINGS, REAL_RECORDINGS, REPEATS = 64, 1000, 300, 3
 

@@ -19,12 +19,12 @@ import wfdb
 from common import TASKS, Measured, apart, here, network, run, simulated
 from torch import nn
 
-from enecg.cohort.manifest import Cohort
-from enecg.embed.gather import gather
-from enecg.embed.store import Store
-from enecg.ensemble.heads.training import Trunk
-from enecg.ensemble.recipe import ExpertInfo, find_recipe
-from enecg.evaluate.run import crossval
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.dataset import gather
+from enecg.embedding.store.store import Store
+from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.heads.feed_forward_training import Trunk
+from enecg.evaluation.protocol import crossval
 from enecg.experts import registry
 from enecg.experts.base import Expert
 from enecg.experts.inputs import Batch, prepare

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 from common import TASKS, Measured, median, offline, run, side_by_side, simulated, told
 
-from enecg.cohort.manifest import Cohort
-from enecg.embed.gather import gather
-from enecg.embed.parallel import cpus
-from enecg.embed.pipeline import embed
-from enecg.embed.store import Store
-from enecg.ensemble.fit import fit
-from enecg.ensemble.recipe import ExpertInfo, find_recipe
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding.dataset import gather
+from enecg.embedding.pipeline import embed
+from enecg.embedding.store.store import Store
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
 from enecg.experts.base import Expert
 from enecg.tasks import parse_tasks
+from enecg.workers.threads import cpus
 
 
 def measure(quick: bool, folder: Path) -> Measured:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 import enecg
-from enecg.cohort.simulated import simulate
-from enecg.evaluate.paper import draw
+from enecg.drawing.ecg_paper import draw
 from enecg.quality import check
+from enecg.simulation import simulate
 
 samples = simulate(seed=7, rhythm="AFIB", age=70, sex="F").recording.signal  # float32 [lead, sample], mV
 

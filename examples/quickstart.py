@@ -6,7 +6,7 @@ The cohort is generated, so that this runs anywhere; with your own, start at `en
 from pathlib import Path
 
 import enecg
-from enecg.cohort.simulated import make_cohort
+from enecg.simulation import make_cohort
 
 folder = Path("quickstart")
 manifest = make_cohort(folder / "cohort", n_subjects=120, seed=1)

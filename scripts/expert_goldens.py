@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 
-from enecg.experts import generate, registry
-from enecg.experts.published import PublishedExpert, find, installed
-from enecg.experts.verify import GOLDENS, goldens, numbers
+from enecg.experts import registry
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import PublishedExpert, find, installed
+from enecg.experts.published.verify import GOLDENS, goldens, numbers
 
 TARGET = Path(__file__).parents[1] / "src" / "enecg" / "experts" / "data" / GOLDENS
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 from enecg.experts import registry
 from enecg.experts.base import Card
 from enecg.experts.inputs import InputSpec
-from enecg.experts.published import Published, find, must_accept
+from enecg.experts.published.catalogue import Published, find, must_accept
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "experts"
 
@@ -59,8 +59,8 @@ published file, at full size, reads them as it reads that, and compares the embe
 (`scripts/expert_goldens.py` records them).
 
 The networks were compared with their authors' code on drawn weights, outside of this repository; each page says how
-near they come. `tests/experts/official.json` and `official_toys.json` keep what that code answers on small networks
-(`scripts/official_goldens.py` and `scripts/official_toys.py` make them again). The published files themselves were not
+near they come. `tests/experts/published/official.json` and `official_toys.json` keep what that code answers on
+small networks (`scripts/official_goldens.py` and `scripts/official_toys.py` make them again). The published files themselves were not
 at hand, except those that lie in a package: how the networks read them is known from the authors' code, not from a run.
 What bfloat16 changes was measured on generated weights, whose attention is sharper than that of trained ones.
 """

@@ -1,4 +1,4 @@
-"""Make tests/experts/official.json: what the authors' own code answers on small networks with drawn weights.
+"""Make tests/experts/published/official.json: what the authors' own code answers on small networks with drawn weights.
 
     python scripts/official_goldens.py --net1d ECGFounder --moment moment --fairseq fairseq-signals
 
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from enecg.experts.generate import draw
+from enecg.experts.published.synthetic_weights import draw
 
 TARGET = Path(__file__).parents[1] / "tests" / "experts" / "official.json"
 

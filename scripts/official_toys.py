@@ -1,4 +1,4 @@
-"""Make tests/experts/official_toys.json: what the authors' own code answers on the toys of tests/experts/toys.py.
+"""Make tests/experts/published/official_toys.json: answers of the authors' own code on the toys of experts/toys.py.
 
     python scripts/official_toys.py FOLDER
 
@@ -33,8 +33,8 @@ sys.path.insert(0, str(ROOT / "tests" / "experts"))
 
 from toys import TOYS, Toy  # noqa: E402
 
-from enecg.experts.nets.hubert import join  # noqa: E402
-from enecg.experts.nets.tempo import PROMPTS  # noqa: E402
+from enecg.experts.networks.hubert_ecg import join  # noqa: E402
+from enecg.experts.networks.tempo import PROMPTS  # noqa: E402
 
 Official = Callable[[Path, Toy, torch.Tensor], torch.Tensor]
 

@@ -20,7 +20,7 @@ from typing import Final
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from enecg.cohort.simulated import make_cohort
+from enecg.simulation import make_cohort
 
 OUT: Final = Path(__file__).resolve().parents[1] / "docs" / "img"
 FLAGS: Final = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking",

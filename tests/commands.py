@@ -8,7 +8,7 @@ import sys
 
 from typer.testing import CliRunner
 
-from enecg.cli import app
+from enecg.cli.app import app
 
 TRACE = "Traceback"
 

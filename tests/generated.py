@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import enecg
-from enecg.cohort.simulated import make_cohort
+from enecg.simulation import make_cohort
 
 SUBJECTS = 100
 TASKS = "rr_interval,age,sex,potassium,arrhythmia,findings:multilabel"

@@ -11,7 +11,7 @@ import pytest
 
 import enecg
 from commands import python
-from enecg.cli import app
+from enecg.cli.app import app
 from enecg.errors import InputError
 from generated import EXPERTS, HELD_OUT, Trained
 
@@ -41,11 +41,11 @@ def test_each_verb_over_recordings_has_a_command_of_its_name() -> None:
 
 def test_the_rooms_do_not_take_the_place_of_the_verbs() -> None:
     code = """import enecg
-import enecg.embed.store, enecg.evaluate.run
-from enecg.embed import store
-from enecg.evaluate import run
+import enecg.embedding.store.store, enecg.evaluation.protocol
+from enecg.embedding import store
+from enecg.evaluation import run
 assert store.Store and run.Evaluation
-assert enecg.embed.__module__ == enecg.evaluate.__module__ == "enecg.api"
+assert enecg.embedding.__module__ == enecg.evaluation.__module__ == "enecg.api"
 from enecg import embed, evaluate
 assert callable(embed) and callable(evaluate)
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from enecg.cohort.simulated import make_cohort
+from enecg.simulation import make_cohort
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_expert.py"
 
@@ -49,7 +49,7 @@ def test_in_the_environment_and_as_an_installed_package(own: Path, tmp_path: Pat
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: own\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[enecg.experts]\nown = own_expert\n")
-    verify = "from enecg.experts.verify import verify; import sys; sys.exit(not verify('own').passed)"
+    verify = "from enecg.experts.published.verify import verify; import sys; sys.exit(not verify('own').passed)"
     done = run("-c", verify, PYTHONPATH=str(tmp_path / "site"))
     assert done.returncode == 0, done.stderr
 

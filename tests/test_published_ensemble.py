@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from enecg.cohort.simulated import make_cohort
-from enecg.experts import dlinear, generate
-from enecg.experts.published import find
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import find
+from enecg.experts.trained import dlinear
 from enecg.experts.weights import save_state
+from enecg.simulation import make_cohort
 
 # Files that are known by hash or size refuse a generated one in their place: not these.
 PUBLISHED = ("moment-small", "ecg-fm-17", "ecgfounder", "timesnet-enecg")

@@ -26,25 +26,25 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from enecg.answers import Bundle, Say, load, nobody, predict, predict_archive
-from enecg.cohort.manifest import Cohort
-from enecg.embed import pipeline
-from enecg.embed.cluster import check_engine
-from enecg.embed.gather import Gathered, gather, gather_first, with_quality
-from enecg.embed.pipeline import EmbedReport, Skipped
-from enecg.embed.store import Store
-from enecg.ensemble.fit import checked
-from enecg.ensemble.recipe import ExpertInfo, find_recipe
+from enecg.bundle import Bundle, Say, load, nobody, predict, predict_archive
+from enecg.cohorts.manifest import Cohort
+from enecg.embedding import pipeline
+from enecg.embedding.cluster import check_engine
+from enecg.embedding.dataset import Gathered, gather, gather_first, with_quality
+from enecg.embedding.pipeline import EmbedReport, Skipped
+from enecg.embedding.store.store import Store
+from enecg.ensemble.fitting.fit import checked
+from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
 from enecg.errors import InputError
-from enecg.evaluate import run
-from enecg.evaluate.overlap import overlaps, trained_anew
-from enecg.evaluate.reproduce import Reproduction, time_passes
-from enecg.evaluate.reproduce import reproduce as run_reproduce
-from enecg.evaluate.run import Evaluation
+from enecg.evaluation import protocol as run
+from enecg.evaluation.leakage import overlaps, trained_anew
+from enecg.evaluation.protocol import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
-from enecg.experts.runtime import TORCH, Runtime
+from enecg.experts.runtimes.runtime import TORCH, Runtime
 from enecg.experts.weights import cache_folder
+from enecg.paper.protocol import Reproduction, time_passes
+from enecg.paper.protocol import reproduce as run_reproduce
 from enecg.tasks import BUILT_IN, Target, Task, parse_tasks
 
 __all__ = ["Bundle", "crossval", "embed", "evaluate", "fit", "load", "predict", "predict_archive", "reproduce"]
@@ -86,7 +86,7 @@ def embed(
     cohort = _cohort(manifest, where)
     found = _create(experts, runtime)
     if engine == "ray":
-        from enecg.embed import ray
+        from enecg.embedding import ray
 
         report = ray.embed(cohort, found, _store(store), address=address, progress=progress)
     else:
@@ -118,7 +118,7 @@ def fit(
         store: of the embeddings.
         where: row filter.
         runtime: of the experts' networks.
-        recipe: how heads and weights are made; `enecg.ensemble.recipe.RECIPES` has the names.
+        recipe: how heads and weights are made; `enecg.ensemble.fitting.recipes.RECIPES` has the names.
         charge: what running all experts costs, as a share of the loss of a constant answer: the dearer an expert, the
             more it must take off for its weight; one that comes out without weight in all tasks is not run.
         seed: of everything random.

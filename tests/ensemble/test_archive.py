@@ -10,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from commands import done, refused
-from enecg import NOTICE, api, places
-from enecg.cohort.listing import listed
-from enecg.ensemble import answer, archive
+from enecg import NOTICE, api
+from enecg import files as places
+from enecg.cohorts.listing import listed
+from enecg.ensemble import archive
+from enecg.ensemble import predictions as answer
 from generated import Trained, read_rows
 
 PORTION = 8

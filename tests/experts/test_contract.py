@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from enecg.experts import contract, generate, registry
+from enecg.experts import contract, registry
 from enecg.experts.base import Card, Expert, LicenceClass
 from enecg.experts.contract import CHECKS, Check, Seen
 from enecg.experts.inputs import Batch, InputSpec, prepare
-from enecg.experts.published import PublishedExpert, find, installed
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import PublishedExpert, find, installed
 
 torch.set_num_threads(1)  # of several, those that wait take the time of the others
 

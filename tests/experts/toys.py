@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from enecg.experts import generate
-from enecg.experts.chronos import BOLT, CHRONOS2
-from enecg.experts.hubert_ecg import FIXED
-from enecg.experts.melp import CONFIG as MELP
-from enecg.experts.published import Published, find
-from enecg.experts.tirex import CONFIG as TIREX
+from enecg.experts.published import synthetic_weights as generate
+from enecg.experts.published.catalogue import Published, find
+from enecg.experts.published.chronos import BOLT, CHRONOS2
+from enecg.experts.published.hubert_ecg import FIXED
+from enecg.experts.published.melp import CONFIG as MELP
+from enecg.experts.published.tirex import CONFIG as TIREX
+from enecg.experts.published.xecg import SIZES as XECG
 from enecg.experts.weights import fold_weight_norm
-from enecg.experts.xecg import SIZES as XECG
 
 torch.set_num_threads(1)  # toys: threads cost more than they save
 

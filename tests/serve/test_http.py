@@ -13,7 +13,7 @@ from served import Server, parts, waited
 
 import enecg
 from enecg.serve.examples import EXAMPLES
-from enecg.serve.gate import SECURITY
+from enecg.serve.guard import SECURITY
 from generated import Trained
 
 FILES = {

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from enecg.cohort.simulated.record import simulate
 from enecg.errors import InputError
 from enecg.leads import STANDARD
 from enecg.recording import Recording, Subject
-from enecg.serve.drawing import r_peak_times, signal_of
+from enecg.serve.display import r_peak_times, signal_of
 from enecg.serve.occlusion import Plan, explanation
 from enecg.serve.settings import Settings
-from enecg.serve.wire import LENGTH, pack, recording_in, recording_out, unpack
+from enecg.simulation.record import simulate
+from enecg.workers.framing import LENGTH, pack, recording_in, recording_out, unpack
 
 TOKEN = "0123456789abcdef"
 

@@ -1,1 +1,1 @@
-"""The model: heads, weights, gate, calibration, and the bundle that holds them."""
+"""The ensemble: heads on frozen embeddings, their weights, gates, calibration, bundles."""

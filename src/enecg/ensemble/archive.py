@@ -18,17 +18,18 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enecg import NOTICE, places
-from enecg.cohort.listing import Item
-from enecg.embed import source
-from enecg.embed.cluster import answers, cluster
-from enecg.embed.progress import watched
-from enecg.ensemble.answer import answered
-from enecg.ensemble.model import Ensemble
+from enecg import NOTICE
+from enecg import files as places
+from enecg.cohorts.listing import Item
+from enecg.embedding.cluster import answers, cluster
+from enecg.embedding.progress import watched
+from enecg.embedding.store import source
+from enecg.ensemble.ensemble import Ensemble
+from enecg.ensemble.predictions import answered
 from enecg.ensemble.table import row, schema, table
 from enecg.errors import InputError
 from enecg.experts.base import Expert
-from enecg.places import Place
+from enecg.files import Place
 
 PORTION: Final = 256  # recordings: what a kill loses, and what a processor of a cluster is given at a time
 SHOWN: Final = 10  # reasons that are kept; all are in the rows

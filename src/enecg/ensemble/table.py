@@ -10,7 +10,7 @@ from enecg import NOTICE
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from enecg.ensemble.model import Ensemble
+    from enecg.ensemble.ensemble import Ensemble
 
 
 def row(entry: Mapping[str, Any], bundle: str | None) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def schema(ensemble: Ensemble) -> pa.Schema:
     """The columns of an ensemble's predictions, whatever the recordings: text, truth or float64."""
     import pyarrow as pa
 
-    from enecg.ensemble.answer import blank
+    from enecg.ensemble.predictions import blank
 
     types = {"usable": pa.bool_(), **dict.fromkeys(("record", "quality", "notes", "bundle", "notice"), pa.string())}
     decisions = {f"{task.name}_decision" for task in ensemble.tasks}

@@ -1,1 +1,1 @@
-"""Frozen experts, one file for each family."""
+"""Frozen encoders: each maps a batch of ECGs to embeddings."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from enecg.experts.inputs import Batch, InputSpec
-from enecg.experts.runtime import TORCH, Runtime
+from enecg.experts.runtimes.runtime import TORCH, Runtime
 
 LicenceClass = Literal["permissive", "attribution", "non-commercial", "restricted"]
 
@@ -43,7 +43,7 @@ class Card:
         dim: numbers in an embedding.
         parameters: of the frozen encoder; 0 for an analytic one.
         input: the input contract.
-        corpora: data sets whose signals it has seen (`enecg.cohort` names), without labels.
+        corpora: data sets whose signals it has seen (`enecg.cohorts` names), without labels.
         label_corpora: data sets whose labels it has seen; evaluating on these is leakage.
         weights: its file.
         cost_ms: milliseconds per 10-s recording on one CPU core, measured as the docs say.
@@ -88,7 +88,7 @@ class Expert(ABC):
             (`{"rr_interval": 0}`); a `direct` head passes them through.
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
         view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
-        examples: kind of network (of `enecg.experts.nets.supervised.NETS`) that is trained on what it gives, if any.
+        examples: kind of network (of `enecg.experts.networks.supervised.NETS`) that is trained on its output, if any.
         runtime: how its network is run, if it has one; a lower precision is part of the fingerprint.
     """
 

@@ -10,8 +10,8 @@ from typing_extensions import override
 
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
-from enecg.experts.runtime import Runtime
-from enecg.experts.sessions import Session, Torch
+from enecg.experts.runtimes.runtime import Runtime
+from enecg.experts.runtimes.sessions import Session, Torch
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +53,7 @@ class NetworkExpert(Expert):
             MissingExtra: the runtime is not installed.
             InputError: the network cannot be run so, or would give other numbers.
         """
-        from enecg.experts.export import compared, open_session
+        from enecg.experts.runtimes.export import compared, open_session
 
         other = copy(self)
         other.runtime = runtime

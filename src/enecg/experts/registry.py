@@ -16,10 +16,12 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from pkgutil import iter_modules
+from typing import Final
 
 from enecg.errors import InputError
 from enecg.experts.base import Card, Expert
-from enecg.experts.runtime import TORCH, Runtime
+from enecg.experts.runtimes.runtime import TORCH, Runtime
 
 ENTRY_POINTS = "enecg.experts"
 CARD_FILE = "card.json"
@@ -41,13 +43,8 @@ _ENTRIES: dict[str, Entry] = {}
 _KINDS: dict[str, Callable[[Path], Expert]] = {}
 _FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it registers
 
-# Modules that register experts when imported; one line for each family.
-_FAMILIES: tuple[str, ...] = (
-    "rhythm", "morphology", "beat", "rocket", "tiny", "openecg", "supervised",
-    "ecgfounder", "clef", "ecgfm", "moment",
-    "timesnet", "dlinear", "tempo", "merl", "melp", "ecg_jepa", "hubert_ecg", "stmem",
-    "mantis", "chronos", "tirex", "xecg", "views",
-)  # fmt: skip
+# Every module of these packages registers its experts when it is imported; the packages are loaded in this order.
+_PACKAGES: Final = ("analytic", "trained", "published")
 
 SETS: dict[str, tuple[str, ...]] = {
     "offline": ("rhythm", "morphology", "beat", "rocket", "tiny"),
@@ -125,8 +122,11 @@ def _register_file(path: Path) -> str:
 
 @cache
 def _load_families() -> None:
-    for family in _FAMILIES:
-        import_module(f"enecg.experts.{family}")
+    for package in _PACKAGES:
+        home = import_module(f"enecg.experts.{package}")
+        for module in sorted(info.name for info in iter_modules(home.__path__) if not info.ispkg):
+            import_module(f"{home.__name__}.{module}")
+    import_module("enecg.experts.gate_inputs")
     for point in entry_points(group=ENTRY_POINTS):
         point.load()  # its module registers on import
     for shelf in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):

@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from enecg import places
+from enecg import files as places
 from enecg.errors import InputError, ReadError
 from enecg.recording import Recording
 

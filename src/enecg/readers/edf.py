@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enecg.readers._datakit import read_with
+from enecg.readers._ecgdatakit import read_with
 from enecg.recording import Recording
 
 

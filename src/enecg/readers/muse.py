@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from enecg.readers._datakit import check_xml, read_with
+from enecg.readers._ecgdatakit import check_xml, read_with
 from enecg.recording import Recording
 
 

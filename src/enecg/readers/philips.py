@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.readers._datakit import check_xml, read_with
+from enecg.readers._ecgdatakit import check_xml, read_with
 from enecg.recording import Recording
 
 

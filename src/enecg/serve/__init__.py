@@ -1,1 +1,1 @@
-"""`enecg serve`: a page and an HTTP API for one bundle, on one machine, offline."""
+"""The HTTP API and the page."""

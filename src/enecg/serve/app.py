@@ -18,13 +18,13 @@ import enecg
 from enecg.serve import fhir
 from enecg.serve.engine import API
 from enecg.serve.examples import EXAMPLES, example
-from enecg.serve.gate import Gate
+from enecg.serve.guard import Gate
 from enecg.serve.jobs import Job
-from enecg.serve.pages import Pages
 from enecg.serve.problems import Problem, answer, of_status
 from enecg.serve.schemas import JobOut, Predictions, ProblemOut, SignalIn, body, problems
 from enecg.serve.service import Service, validation_text
 from enecg.serve.settings import MIB, Settings
+from enecg.serve.static import Pages
 from enecg.serve.uploads import request_folder
 
 Form = Annotated[Literal["json", "fhir"], Query(description="The answer as JSON or as a FHIR R4 Bundle.")]

@@ -16,12 +16,12 @@ import enecg
 from enecg.errors import EnecgError
 from enecg.recording import Recording
 from enecg.serve import fhir
-from enecg.serve.children import Broken, Lost, Pool
-from enecg.serve.observe import Metrics, event
 from enecg.serve.occlusion import Part, Plan, explanation
 from enecg.serve.settings import Settings
+from enecg.serve.telemetry import Metrics, event
 from enecg.serve.uploads import Form, Upload
-from enecg.serve.wire import pack, recording_in, recording_out
+from enecg.workers.framing import pack, recording_in, recording_out
+from enecg.workers.pool import Broken, Lost, Pool
 
 API: Final = "1"
 NICE: Final = 10  # of the processes that compute, so that the one that answers is never kept waiting
@@ -78,11 +78,11 @@ class Engine:
         limits = {name: getattr(settings, name) for name in ("read_seconds", "read_mib", "max_seconds", "max_leads")}
         self._settings, self._metrics = settings, metrics
         self._readers = Pool(
-            "enecg.serve.reading", (json.dumps(limits),), settings.workers, nice=NICE // 2,
+            "enecg.serve.reader_process", (json.dumps(limits),), settings.workers, nice=NICE // 2,
             restarted=lambda: self._restarted("read"),
         )  # fmt: skip
         self._models = Pool(
-            "enecg.serve.answering", (str(bundle),), settings.workers, nice=NICE,
+            "enecg.serve.model_process", (str(bundle),), settings.workers, nice=NICE,
             restarted=lambda: self._restarted("answer"),
         )  # fmt: skip
         self.steps = asyncio.Semaphore(max(1, settings.workers - 1))  # of jobs, at a time

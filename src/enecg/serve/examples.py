@@ -16,7 +16,7 @@ class Sample:
     Attributes:
         title: a few words.
         text: one sentence.
-        how: arguments of `enecg.cohort.simulated.record.simulate`.
+        how: arguments of `enecg.simulation.record.simulate`.
     """
 
     title: str
@@ -46,7 +46,7 @@ EXAMPLES: Final = {
 @cache
 def example(name: str) -> bytes:
     """An example as a CSV file in microvolts; `KeyError` when there is none of that name."""
-    from enecg.cohort.simulated.record import simulate
+    from enecg.simulation.record import simulate
 
     recording = simulate(**EXAMPLES[name].how).recording
     facts = recording.subject

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from enecg.serve.children import Broken, Lost
-from enecg.serve.observe import Metrics, event
 from enecg.serve.problems import Problem
+from enecg.serve.telemetry import Metrics, event
+from enecg.workers.pool import Broken, Lost
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 KEPT: Final = 64  # results

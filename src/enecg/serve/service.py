@@ -17,16 +17,16 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from enecg.errors import InputError
-from enecg.serve.children import Broken, Lost
 from enecg.serve.engine import PARTS, Engine, Read, Refused
-from enecg.serve.gate import Admission
+from enecg.serve.guard import Admission
 from enecg.serve.jobs import Job, Jobs, Work
-from enecg.serve.observe import Metrics, event
 from enecg.serve.occlusion import Part, Plan
 from enecg.serve.problems import Problem
 from enecg.serve.schemas import SignalIn
 from enecg.serve.settings import Settings
+from enecg.serve.telemetry import Metrics, event
 from enecg.serve.uploads import Form, Upload, private_folder, read_form
+from enecg.workers.pool import Broken, Lost
 
 
 class Service:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
-from enecg.embed.parallel import cpus
 from enecg.errors import InputError
+from enecg.workers.threads import cpus
 
 PREFIX: Final = "ENECG_SERVE_"
 MIB: Final = 2**20

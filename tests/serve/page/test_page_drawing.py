@@ -13,10 +13,10 @@ pytest.importorskip("playwright", reason="Playwright is not installed (extra dev
 from browsing import Make, choose, csv_file, open_files, paper
 from playwright.sync_api import Page
 
-from enecg.cohort.simulated import simulate
-from enecg.evaluate.sheet import Sheet
+from enecg.drawing.sheet import Sheet
 from enecg.leads import STANDARD
 from enecg.recording import Recording
+from enecg.simulation import simulate
 
 pytestmark = pytest.mark.browser
 NOMINAL = 96 / 25.4  # px a millimetre

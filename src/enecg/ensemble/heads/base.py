@@ -163,11 +163,11 @@ class Bag(FittedHead):
 
 
 _HOMES = {
-    "linear": "FittedLinear",
-    "trees": "FittedTrees",
-    "ffn": "FittedFFN",
-    "direct": "FittedDirect",
-    "network": "FittedNetwork",
+    "linear": ("ridge", "FittedLinear"),
+    "trees": ("trees", "FittedTrees"),
+    "ffn": ("feed_forward", "FittedFFN"),
+    "direct": ("direct", "FittedDirect"),
+    "network": ("network", "FittedNetwork"),
 }
 
 
@@ -178,5 +178,6 @@ def restore_head(state: HeadState) -> FittedHead:
         return Bag.restore(state)
     if kind not in _HOMES:
         raise InputError(f"the bundle holds a head of type {kind!r}, which this version of enecg does not know")
-    fitted: type[FittedHead] = getattr(import_module(f"enecg.ensemble.heads.{kind}"), _HOMES[kind])
+    module, name = _HOMES[kind]
+    fitted: type[FittedHead] = getattr(import_module(f"enecg.ensemble.heads.{module}"), name)
     return fitted.restore(state)

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from typing_extensions import override
 
-from enecg.embed.parallel import cpus
 from enecg.ensemble.heads.base import TORCH_GENERATOR, Bag, FittedHead, Head, HeadState
-from enecg.experts.nets.supervised import LEADS, NETS, SupervisedNet
+from enecg.experts.networks.supervised import LEADS, NETS, SupervisedNet
 from enecg.tasks import Target, Task
+from enecg.workers.threads import cpus
 
 # Share of each task's loss, by kind: of a rhythm's classes little, since a network that sees one beat could only learn
 # them by heart.

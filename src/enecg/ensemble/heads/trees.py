@@ -10,10 +10,10 @@ from typing import ClassVar
 import numpy as np
 from typing_extensions import override
 
-from enecg.embed.parallel import cpus
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
-from enecg.ensemble.heads.forest import Forest
+from enecg.ensemble.heads.tree_arrays import Forest
 from enecg.tasks import Target
+from enecg.workers.threads import cpus
 
 
 @dataclass

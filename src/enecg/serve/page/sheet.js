@@ -1,5 +1,5 @@
 // Where a recording lies on ECG paper: leads in rows and columns, samples in millimetres.
-// The same conventions as enecg/evaluate/sheet.py: columns go on in time, and everything is in mm of paper, so that
+// The same conventions as enecg/drawing/sheet.py: columns go on in time, and everything is in mm of paper, so that
 // zoom and the size of the screen change nothing here.
 
 export const TOP = 10; // mm above the traces

@@ -1,0 +1,186 @@
+"""Bundles and their answers: all that predicting and serving need of the verbs, without what fits and evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from enecg.cohorts.listing import Item, listed
+from enecg.embedding.cluster import check_engine
+from enecg.embedding.pipeline import Skipped
+from enecg.ensemble.budget.selection import within
+from enecg.ensemble.ensemble import Ensemble
+from enecg.ensemble.fitting.recipes import ExpertInfo
+from enecg.ensemble.predictions import predict_files
+from enecg.ensemble.serialization import bundle as bundles
+from enecg.errors import InputError
+from enecg.experts import registry
+from enecg.experts.base import Expert
+from enecg.experts.runtimes.runtime import TORCH, Runtime
+from enecg.files import place
+from enecg.recording import Recording
+
+if TYPE_CHECKING:
+    from enecg.ensemble.archive import Summary
+
+Say = Callable[[str], object]
+
+
+def nobody(line: str) -> None:
+    """Nobody is told."""
+
+
+@dataclass
+class Bundle:
+    """An ensemble with its experts, ready to answer: from `fit` or `load`, for `evaluate` and `predict`.
+
+    Attributes:
+        ensemble: heads, weights, gate and calibration of every task.
+        experts: whose embeddings it takes.
+        digest: the saved bundle's hash, which predictions carry; None until it is saved.
+        skipped: recordings that could not be used for training, with reasons; empty when it was loaded.
+    """
+
+    ensemble: Ensemble
+    experts: list[Expert]
+    digest: str | None = None
+    skipped: Sequence[Skipped] = ()
+
+    def within(self, budget: float | None = None, top_k: int | None = None) -> Bundle:
+        """The best version that costs at most a share of all experts' time, or runs at most so many experts.
+
+        What a budget leaves is spent on a second look by all experts at recordings that the first answers leave open.
+
+        Raises:
+            InputError: no version is so cheap.
+        """
+        ensemble = within(self.ensemble, budget, top_k)
+        if ensemble is self.ensemble:
+            return self
+        looking, told = list(ensemble.needed), list(ensemble.needed)
+        if (second := ensemble.second) is not None:
+            also = [name for name in second.ensemble.needed if name not in looking]
+            looking, told = looking + also, [*told, *(f"{second.share:.4g}*{name}" for name in also)]
+        digest = None if self.digest is None else "+".join([self.digest, *told])
+        return Bundle(ensemble, [e for e in self.experts if e.card.name in looking], digest, self.skipped)
+
+    def save(self, folder: str | Path) -> str:
+        """Write it as a folder, and return its hash; an older bundle there is replaced.
+
+        Raises:
+            InputError: the folder exists and is not a bundle.
+        """
+        self.digest = bundles.save(self.ensemble, Path(folder))
+        return self.digest
+
+
+def load(folder: str | Path, runtime: str | Runtime | None = None) -> Bundle:
+    """Load a bundle from its folder, with the experts that it was trained on.
+
+    Args:
+        folder: of the bundle.
+        runtime: of the experts' networks, in float32. A bundle that was fitted in a lower precision keeps its own.
+
+    Raises:
+        InputError: no bundle, another format, a changed file, an expert that is missing or another one, or a runtime
+            that would give it other embeddings than those that it was fitted on.
+    """
+    ensemble, digest = bundles.load(Path(folder))
+    known = registry.names(views=True)
+    for info in ensemble.experts:
+        if info.name not in known:
+            raise InputError(
+                f"{folder}: needs the expert {info.name!r}, which is not known here; "
+                f"set ENECG_EXPERTS to the folder that holds the expert's own folder"
+            )
+    experts = [registry.create(info.name, _runtime_of(info, runtime)) for info in ensemble.experts]
+    ensemble.check([ExpertInfo.of(expert) for expert in experts])
+    return Bundle(ensemble, experts, digest)
+
+
+def predict(
+    bundle: Bundle | str | Path,
+    recordings: str | Path | Recording | Iterable[str | Path | Recording | Item],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+) -> dict[str, Any]:
+    """Answer all tasks of a bundle for recordings.
+
+    Args:
+        bundle: from `fit` or `load`, or its folder.
+        recordings: files, by path or URL, or what `enecg.read` gives; one or several.
+        rate: Hz, for files that do not state it.
+        unit: mV, uV, V or unitless, for files that do not state it.
+
+    Returns:
+        The JSON of `enecg predict --format json`: `predictions`, `skipped`, `bundle` (its hash) and `notice`. A file
+        that cannot be read is under `skipped` with the reason; a recording that must not be interpreted has
+        `usable` false and no answers.
+
+    Raises:
+        InputError: the bundle is wrong.
+    """
+    loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
+    several = [recordings] if isinstance(recordings, str | Path | Recording) else recordings
+    return predict_files(loaded.ensemble, loaded.digest, loaded.experts, several, rate=rate, unit=unit)
+
+
+def predict_archive(
+    bundle: Bundle | str | Path,
+    wanted: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    progress: bool = False,
+    say: Say = nobody,
+) -> Summary:
+    """Answer all tasks of a bundle for a whole archive, written to Parquet as they come, in constant memory.
+
+    Args:
+        bundle: from `fit` or `load`, or its folder.
+        wanted: files, folders, patterns or manifests, by path or URL; see `enecg.cohorts.listing.listed`.
+        out: a file `….parquet`, or a folder of them, in which an interrupted run goes on where it was.
+        rate: Hz, for files that do not state it.
+        unit: mV, uV, V or unitless, for files that do not state it.
+        engine: `local`, or `ray` for the processors of a cluster, with the same bytes.
+        address: of a Ray cluster; by default one on this machine.
+        progress: show it.
+        say: told what was not answered, which is in the rows too.
+
+    Raises:
+        InputError: the bundle is wrong, nothing is there, or it cannot be written.
+    """
+    from enecg.ensemble import archive
+
+    check_engine(engine, address)
+    loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
+    found = listed([wanted] if isinstance(wanted, str | Path) else wanted)
+    for ending, count in sorted(found.left.items()):
+        say(f"left alone: {count} files {ending or 'without ending'}")
+    summary = archive.predict_archive(
+        loaded.ensemble, loaded.digest, loaded.experts, found.items, place(out),
+        rate=rate, unit=unit, engine=engine, address=address, progress=progress,
+    )  # fmt: skip
+    for record, reason in summary.failed:
+        say(f"not answered: {record}: {reason.removeprefix(record + ': ')}")
+    if len(summary) > len(summary.failed):
+        say(f"not answered: {len(summary) - len(summary.failed)} more")
+    return summary
+
+
+def _runtime_of(info: ExpertInfo, asked: str | Runtime | None) -> Runtime:
+    """How a bundle's expert is run: as it is asked for, unless its embeddings would be others."""
+    wanted = None if asked is None else Runtime.parse(asked)
+    if info.runtime:
+        if wanted not in (None, Runtime.parse(info.runtime)):
+            raise InputError(f"{info.name}: the bundle was fitted in {info.runtime}; leave --runtime out")
+        return Runtime.parse(info.runtime)
+    if wanted is not None and not wanted.is_exact:
+        raise InputError(f"{info.name}: the bundle was fitted in float32; fit another one with --precision")
+    return wanted or TORCH

@@ -1,0 +1,108 @@
+"""The recordings of an archive: of files, folders, patterns and manifests, by path or URL."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from enecg import files as places
+from enecg.cohorts import LAYOUTS
+from enecg.errors import InputError
+from enecg.files import Place
+
+ENDINGS: Final = (".hea", ".dcm", ".xml", ".edf", ".csv")  # of files that are taken for recordings in a folder
+_TABLES: Final = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".json")
+_HEADING: Final = re.compile(rb"(^|[,;\t])\s*\"?record\"?\s*([,;\t]|$)")  # of a manifest, not of a recording
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording: the name that it goes by, and where it lies, or why it lies nowhere."""
+
+    record: str
+    at: Place | None
+    reason: str = ""
+
+
+@dataclass
+class Listing:
+    """What there is.
+
+    Attributes:
+        items: the recordings, in the order asked for; those of a folder by name.
+        left: endings of files in folders that were not taken for recordings, and how many there are of each.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+
+
+def listed(wanted: Iterable[str | Place]) -> Listing:
+    """The recordings of an archive.
+
+    Args:
+        wanted: a file; a folder, with its folders, of which the files with one of `ENDINGS` are taken; a pattern such
+            as `a/**/*.dcm`; a manifest; the folder of a known data set. What is none of these is taken for a file;
+            what is wrong with it is said when it is read.
+
+    Raises:
+        InputError: a manifest that cannot be read; a pattern or folder without a recording.
+    """
+    found = Listing()
+    for each in map(places.place, wanted):
+        if _is_manifest(each):
+            found.items += _of_manifest(each)
+        elif places.is_folder(each):
+            before = len(found.items)
+            found.items += (Item(str(at), at) for at in _recordings(places.walk(each), found.left))
+            _check(each, len(found.items) - before)
+        elif re.search(r"[*?[]", str(each)) and not places.is_file(each):
+            matched = places.matching(each)
+            found.items += (Item(str(at), at) for at in matched)
+            _check(each, len(matched))
+        else:
+            found.items.append(Item(str(each), each))
+    return found
+
+
+def _check(at: Place, count: int) -> None:
+    if not count:
+        raise InputError(f"{at}: no recording is there; a folder's are files with {', '.join(ENDINGS)}")
+
+
+def _recordings(files: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
+    for at in files:
+        ending = places.name_of(at)[places.name_of(at).rfind(".") :].lower()
+        if ending in ENDINGS and not (ending == ".csv" and _is_manifest(at)):
+            yield at
+        elif ending not in places.RECORD_FILES:
+            left[ending] += 1
+
+
+def _is_manifest(at: Place) -> bool:
+    """A table of recordings, or the folder of a known data set. A table of samples has no column `record`."""
+    if isinstance(at, Path) and at.is_dir():
+        return any(import_module(f"enecg.cohorts.layouts.{layout}").recognises(at) for layout in LAYOUTS)
+    ending = places.name_of(at)[places.name_of(at).rfind(".") :].lower()
+    if ending not in _TABLES or not places.is_file(at):
+        return False
+    if ending in (".parquet", ".jsonl", ".json"):
+        return True
+    with places.reading(at) as file:
+        return _HEADING.search(file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").strip()) is not None
+
+
+def _of_manifest(at: Place) -> Iterator[Item]:
+    from enecg.cohorts.manifest import Cohort
+
+    cohort = Cohort.load(at)
+    for row, record in enumerate(cohort.records):
+        try:
+            yield Item(record, cohort.path(row))
+        except InputError as error:
+            yield Item(record, None, str(error))

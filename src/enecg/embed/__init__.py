@@ -1,1 +1,0 @@
-"""Embedding: read, prepare, encode, and the store that keeps the result."""

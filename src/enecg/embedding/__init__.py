@@ -1,0 +1,1 @@
+"""Embedding: read, prepare, encode, and store the result."""

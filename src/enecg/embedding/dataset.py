@@ -1,0 +1,131 @@
+"""A cohort together with its experts' embeddings: what fitting and evaluating start from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from enecg.embedding.pipeline import Skipped, embed
+from enecg.embedding.reading import Prepared, looking
+from enecg.embedding.store.store import Store, stamps
+from enecg.errors import InputError
+from enecg.experts.base import Expert
+
+if TYPE_CHECKING:
+    from enecg.cohorts.manifest import Cohort
+
+
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """Recordings with what the experts saw in them.
+
+    Attributes:
+        cohort: recordings that an expert has seen, sorted by name: no result depends on the order of a manifest's rows.
+        embeddings: expert name -> float32 `[recording, dim]`, in the same order; a row of NaN where the expert's
+            contract refuses the recording, as in prediction.
+        skipped: recordings that no expert has seen, with reasons.
+        refused: recordings that some of the experts have not seen, with reasons.
+        quality: codes of what the quality check found in each recording; empty where nobody asked.
+    """
+
+    cohort: Cohort
+    embeddings: dict[str, np.ndarray]
+    skipped: list[Skipped]
+    refused: list[Skipped]
+    quality: Sequence[tuple[str, ...]] = ()
+
+    def take(self, rows: np.ndarray) -> Gathered:
+        """Some of the recordings."""
+        embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
+        quality = [self.quality[row] for row in rows] if self.quality else ()
+        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings, quality=quality)
+
+
+def gather(
+    cohort: Cohort, experts: Sequence[Expert], store: Store, *, progress: bool = True, workers: int | None = None
+) -> Gathered:
+    """Embed what the store lacks, then load the embeddings of all recordings that an expert has seen.
+
+    Raises:
+        InputError: no recording of the cohort can be used.
+    """
+    cohort = cohort.take(np.argsort(cohort.records, kind="stable"))
+    marks = stamps(cohort, progress)
+    report = embed(cohort, experts, store, progress=progress, workers=workers, marks=marks)
+    found = {expert.card.name: store.load(expert, cohort, marks) for expert in experts}
+    seen = np.zeros(len(cohort), bool)
+    for expert in experts:
+        if not expert.view:  # a view sees whatever can be read
+            seen[found[expert.card.name][1]] = True
+    if not seen.any():
+        first = report.skipped[0]
+        raise InputError(
+            f"{cohort.name}: none of {len(cohort)} recordings can be used; first: {first.record}: {first.reason}"
+        )
+    embeddings = {name: _placed(matrix, rows, seen) for name, (matrix, rows) in found.items()}
+    kept = cohort.take(np.flatnonzero(seen))
+    held = set(kept.records)
+    return Gathered(
+        kept,
+        embeddings,
+        [each for each in report.skipped if each.record not in held],
+        [each for each in report.skipped if each.record in held],
+    )
+
+
+def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
+    """The same with what the quality check finds in each recording, for which all are read again.
+
+    Args:
+        data: of `gather`.
+        workers: as for `looking`.
+    """
+    paths = (data.cohort.path(row) for row in range(len(data.cohort)))
+    with looking(paths, {}, workers) as answers:
+        found = [answer.findings if isinstance(answer, Prepared) else ("unreadable",) for answer in answers]
+    return replace(data, quality=found)
+
+
+def gather_first(
+    cohort: Cohort, experts: Sequence[Expert], store: Store, *, progress: bool = True, workers: int | None = None
+) -> Gathered:
+    """As `gather`, of each subject the first recording, in the cohort's order, that an expert can see.
+
+    Where the first one cannot be used, it is among `skipped`, and the subject's next one is tried.
+
+    Raises:
+        InputError: no recording of the cohort can be used.
+    """
+    waiting: dict[str, list[int]] = {}
+    for row, subject in enumerate(cohort.subjects.tolist()):
+        waiting.setdefault(subject, []).append(row)
+    chosen: dict[str, int] = {}
+    skipped: list[Skipped] = []
+    asked = list(waiting)
+    while asked:
+        for subject in asked:
+            chosen[subject] = waiting[subject].pop(0)
+        part = cohort.take(np.array([chosen[subject] for subject in asked]))
+        report = embed(part, experts, store, progress=progress, workers=workers)
+        looking = {expert.card.name for expert in experts if not expert.view}
+        lost = {each.record: each for each in report.skipped if looking <= set(each.experts)}
+        failed = [subject for subject, record in zip(asked, part.records, strict=True) if record in lost]
+        asked = [subject for subject in failed if waiting[subject]]
+        again = {cohort.records[chosen[subject]] for subject in asked}
+        skipped += [each for record, each in lost.items() if record in again]
+    data = gather(cohort.take(np.array(sorted(chosen.values()))), experts, store, progress=progress, workers=workers)
+    return replace(data, skipped=[*skipped, *data.skipped])
+
+
+def _placed(matrix: np.ndarray, rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The rows of the matrix that are of `seen` recordings, with rows of NaN between for those it has not."""
+    count = int(seen.sum())
+    if len(rows) == count and seen[rows].all():
+        return matrix
+    place, wanted = np.cumsum(seen) - 1, seen[rows]
+    placed = np.full((count, matrix.shape[1]), np.nan, np.float32)
+    placed[place[rows[wanted]]] = matrix[wanted]
+    return placed

@@ -1,0 +1,1 @@
+"""The embedding store: Parquet shards on disk, addressed by what made them."""

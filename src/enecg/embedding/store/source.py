@@ -1,0 +1,97 @@
+"""Where an embedding comes from: the recording's id, its content, and the stamp of its files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from enecg import files as places
+from enecg.files import Place
+
+ASKED: Final = 64  # URLs that a server is asked about at a time
+PORTION: Final = 1024  # recordings whose places are held at a time
+READING: Final = 1  # raised whenever a file is read to other samples, or judged otherwise: all are read again
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recording, as the store knows it.
+
+    Attributes:
+        record: id as in the manifest.
+        content: `Recording.content_hash()`.
+        stamp: of its files.
+    """
+
+    record: str
+    content: str
+    stamp: str
+
+    def __post_init__(self) -> None:
+        if (len(self.content), len(self.stamp)) != (64, 32):
+            raise ValueError(f"{self.record}: content and stamp are 64 and 32 hex digits: {self.content}, {self.stamp}")
+
+
+def stamp(at: str | Place) -> str | None:
+    """32 hex digits over place, size and modification time of the files that make up a recording; nothing is read.
+
+    Equal stamps mean unchanged files. Another stamp only means that they must be read again: what an embedding
+    belongs to is the recording's content. The place is part of it because names, sizes and times may agree
+    between two folders whose archives were unpacked with one time for all files. By URL, it is the server's tag
+    or time of the file, or of the record's header and its signal files of the usual names.
+
+    Args:
+        at: as a manifest gives it: a file, or a WFDB record without its extension; a path or a URL.
+
+    Returns:
+        The stamp, or None when a file is not there.
+    """
+    at = places.place(at)
+    where = at.resolve() if isinstance(at, Path) else at
+    try:
+        facts = [places.fact(file) for file in _files(where)] if isinstance(where, Path) else _facts(where)
+    except OSError:
+        return None
+    text = "|".join([str(READING), str(where), *facts])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def stamps(wanted: Iterable[Place | None]) -> Generator[str]:
+    """The stamp of each recording; empty for one whose files are not there. Servers are asked for many at a time."""
+
+    def one(at: Place | None) -> str:
+        return "" if at is None else stamp(at) or ""
+
+    waiting = iter(wanted)
+    with ThreadPoolExecutor(ASKED) as pool:
+        while some := list(islice(waiting, PORTION)):
+            yield from (pool.map if any(isinstance(at, str) for at in some) else map)(one, some)
+
+
+def _files(place: Path) -> list[Path]:
+    """The file itself; a WFDB record's header and the files that it names, whichever of them stands for the record."""
+    named = place.is_file()
+    header = place.with_suffix(".hea") if named else place.with_name(f"{place.name}.hea")
+    if named and not header.is_file():
+        return [place]
+    signals = [place.parent / name for name in places.signal_files(header.read_text(encoding="latin-1"))]
+    return list(dict.fromkeys([*([place] if named else []), header, *signals]))
+
+
+def _facts(url: str) -> list[str]:
+    """As `_files`, but the header is not opened: one request less for each recording of an archive."""
+    facts = []
+    for file in places.record_files(url):
+        with suppress(FileNotFoundError):
+            facts.append(places.fact(file))
+        if facts and not places.name_of(url).endswith(places.RECORD_FILES) and file == url:
+            break
+    if not facts:
+        raise FileNotFoundError(url)
+    return facts

@@ -1,0 +1,1 @@
+"""Fitting an ensemble from embeddings and labels. Nothing that predicts imports this package."""

@@ -1,0 +1,1 @@
+"""Gates: weights of heads that depend on the recording."""

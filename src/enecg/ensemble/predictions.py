@@ -1,0 +1,143 @@
+"""From files to answers: the document of `enecg predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from enecg import NOTICE
+from enecg.cohorts.listing import Item
+from enecg.ensemble.budget.routing import embed_needed
+from enecg.ensemble.ensemble import Ensemble, TaskOutput
+from enecg.errors import InputError
+from enecg.experts.base import Expert
+from enecg.files import place
+from enecg.quality import Quality, check
+from enecg.readers import read
+from enecg.recording import Recording
+
+GROUP = 64  # recordings held at a time
+
+
+def predict_files(
+    ensemble: Ensemble,
+    bundle: str | None,
+    experts: Sequence[Expert],
+    recordings: Iterable[str | Path | Recording | Item],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    group: int = GROUP,
+) -> dict[str, Any]:
+    """Answer all tasks for files or recordings: the JSON of `enecg predict`.
+
+    A file that cannot be read is under `skipped` with its reason; one that cannot be interpreted is an entry with
+    `usable` false and no answers.
+
+    Args:
+        ensemble: fitted.
+        bundle: its hash, None while it is not saved.
+        experts: those that it names.
+        recordings: files by path or URL, recordings at hand, or what `enecg.cohorts.listing` found.
+        rate: Hz, for files that do not state it.
+        unit: of the amplitude, for files that do not state it.
+        group: recordings held in memory at a time.
+    """
+    predictions: list[dict[str, Any]] = []
+    skipped: list[dict[str, Any]] = []
+    for entry in answered(ensemble, experts, recordings, rate=rate, unit=unit, group=group):
+        (skipped if "reason" in entry else predictions).append(entry)
+    return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
+
+
+def answered(
+    ensemble: Ensemble,
+    experts: Sequence[Expert],
+    recordings: Iterable[str | Path | Recording | Item],
+    *,
+    rate: float | None = None,
+    unit: str | None = None,
+    group: int = GROUP,
+) -> Iterator[dict[str, Any]]:
+    """As `predict_files`, one entry after the other, in the order of the recordings.
+
+    The entry of a file that cannot be read has nothing but `record` and `reason`.
+    """
+    waiting = iter(recordings)
+    while some := list(islice(waiting, group)):
+        held: list[Recording | dict[str, Any]] = []
+        for one in some:
+            try:
+                held.append(one if isinstance(one, Recording) else _read(one, rate, unit))
+            except InputError as error:
+                name = one.record if isinstance(one, Item) else str(one)
+                held.append({"record": name, "reason": str(error)})
+        found = iter(answers(ensemble, experts, [each for each in held if isinstance(each, Recording)]))
+        yield from (next(found) if isinstance(each, Recording) else each for each in held)
+
+
+def _read(one: str | Path | Item, rate: float | None, unit: str | None) -> Recording:
+    """A recording that goes by the name that the caller has for it, not by its header's."""
+    item = one if isinstance(one, Item) else Item(str(one), place(one))
+    if item.at is None:
+        raise InputError(item.reason)
+    return replace(read(item.at, rate=rate, unit=unit), source=item.record)
+
+
+def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+    """One entry per recording: what the quality check found and, where it is usable, the answers to all tasks."""
+    verdicts = [check(recording) for recording in recordings]
+    usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
+    entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
+    if usable:
+        outputs = ensemble.predict(embed_needed(ensemble, experts, [recordings[i] for i in usable]))
+        for row, i in enumerate(usable):
+            entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
+    return entries
+
+
+def blank(ensemble: Ensemble) -> dict[str, Any]:
+    """An entry in which nothing is true but its names."""
+    outputs = ensemble.predict({info.name: np.zeros((1, info.dim), np.float32) for info in ensemble.experts})
+    tasks = {name: _answer(output, 0) for name, output in outputs.items()}
+    return {"record": "", "usable": False, "quality": [], "leads": [], "notes": [], "tasks": tasks}
+
+
+def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:
+    findings = [{"code": f.code, "text": f.text, "leads": list(f.leads), "fatal": f.fatal} for f in verdict.findings]
+    return {
+        "record": recording.source,
+        "usable": verdict.usable,
+        "quality": findings,
+        "leads": list(recording.leads),
+        "notes": list(recording.notes.values()),
+        "tasks": {},
+    }
+
+
+def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
+    """One task's answer for one recording; value or probabilities are null where no expert had one."""
+    task, value = output.task, output.value[row]
+    answer: dict[str, Any] = {"kind": task.kind}
+    if task.kind == "regression":
+        answer |= {"value": _number(value[0]), "unit": task.unit}
+        if output.low is not None and output.high is not None:
+            answer |= {"low": _number(output.low[row]), "high": _number(output.high[row])}
+    else:
+        shown = [1 - value[0], value[0]] if task.kind == "binary" else value
+        answer["probabilities"] = {name: _number(p) for name, p in zip(task.classes, shown, strict=True)}
+        answer["decision"] = output.decisions()[row]
+        if output.thresholds is not None:
+            limits = np.broadcast_to(output.thresholds, output.value.shape)[row]
+            answer["thresholds"] = dict(zip(task.output_names, limits.tolist(), strict=True))
+    answer["weights"] = {name: round(float(share[row]), 4) for name, share in output.weights.items()}
+    return answer
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None

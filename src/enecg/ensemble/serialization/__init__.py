@@ -1,0 +1,1 @@
+"""Ensembles as folders on disk, and the migration of older ones."""

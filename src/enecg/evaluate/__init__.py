@@ -1,1 +1,0 @@
-"""Evaluation with intervals: metrics over cohorts, baselines, cross-validation, reports."""

@@ -1,0 +1,1 @@
+"""Evaluation with intervals: scores, baselines, cross-validation, leakage, reports."""

@@ -1,0 +1,289 @@
+"""The folds of a cross-validation: fitted one after the other or several at a time, and kept, so that a run goes on.
+
+A finished fold is a file in a folder whose name follows from all that determines it: labels, subjects and folds, the
+embeddings themselves, the recipe, the seed, the code and the versions of what it stands on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+import enecg
+from enecg.embedding.reading import ONE_THREAD
+from enecg.ensemble import ensemble as answers
+from enecg.ensemble.ensemble import TaskOutput
+from enecg.ensemble.fitting.joint import fit_by_recipe
+from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.errors import EnecgError, InputError
+from enecg.tasks import Target, Task
+
+Report = Callable[[str], None]
+_CODE: Final = ("tasks.py", "cohorts/split.py", "ensemble")  # what a fold's numbers depend on
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold, fitted without its recordings and asked about them.
+
+    Attributes:
+        rows: of the cohort, int `[recording]`.
+        outputs: task name -> answers, experts and baselines included.
+        facts: `seconds` that fitting took, `peak_bytes` of memory that the process had used by then at most, numbers
+            `trained`.
+    """
+
+    rows: np.ndarray
+    outputs: Mapping[str, TaskOutput]
+    facts: Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a cross-validation fits.
+
+    Attributes:
+        embeddings: expert name -> float32 `[recording, dim]`.
+        targets: labels; the classes that can be learned in every fold.
+        subjects: `[recording]`.
+        fold: int `[recording]`; constant within a subject.
+        experts: facts of those in `embeddings`.
+        recipe: how it is made.
+        seed: of everything random.
+        versions: of the packages that numbers depend on.
+    """
+
+    embeddings: Mapping[str, np.ndarray]
+    targets: Sequence[Target]
+    subjects: np.ndarray
+    fold: np.ndarray
+    experts: Sequence[ExpertInfo]
+    recipe: Recipe
+    seed: int
+    versions: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """sha256 of all that determines the folds."""
+        told = {
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "experts": [info.as_dict() for info in self.experts],
+            "tasks": [target.task.as_dict() for target in self.targets],
+            "subjects": self.subjects.tolist(),
+            "versions": dict(self.versions),
+            "code": _code(),
+        }
+        found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        arrays = [*(target.y for target in self.targets), self.fold, *self.embeddings.values()]
+        for array in arrays:
+            found.update(np.ascontiguousarray(array).data)
+        return found.hexdigest()
+
+    def run(self, k: int, progress: Report) -> Fold:
+        """Fit without fold `k`, and answer its recordings."""
+        began = time.perf_counter()
+        inside, outside = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold == k)
+        ensemble = fit_by_recipe(
+            {name: np.asarray(matrix[inside]) for name, matrix in self.embeddings.items()},
+            [target.take(inside) for target in self.targets],
+            self.subjects[inside],
+            self.experts,
+            recipe=self.recipe,
+            seed=self.seed,
+            progress=progress,
+        )
+        seconds = time.perf_counter() - began
+        asked = {name: np.asarray(matrix[outside]) for name, matrix in self.embeddings.items()}
+        outputs = ensemble.predict(asked, compare=True)
+        return Fold(outside, outputs, {"seconds": seconds, "peak_bytes": _peak(), "trained": ensemble.trained})
+
+
+def run_folds(
+    plan: Plan, count: int, *, jobs: int = 0, work: Path | None = None, progress: Report = lambda _: None
+) -> list[Fold]:
+    """Fit all folds.
+
+    Args:
+        plan: what to fit.
+        count: of folds.
+        jobs: processes at a time, one for each fold; with 0 this one does it. The result does not depend on it.
+        work: where finished folds are kept, in a folder of this plan's own; what is there already is not fitted again.
+        progress: called with a line before each step.
+
+    Raises:
+        InputError: what `fit` refuses.
+    """
+    home = None if work is None else work / plan.key[:20]
+    found: dict[int, Fold] = {}
+    for k in range(count):
+        if home is not None and (file := home / f"fold-{k}.npz").is_file():
+            found[k] = load(file)
+            progress(f"fold {k + 1} of {count}: found in {home}")
+
+    def kept(k: int, fold: Fold) -> None:
+        found[k] = fold
+        if home is not None:
+            save(fold, home / f"fold-{k}.npz")
+
+    def told(k: int) -> Report:
+        return lambda line: progress(f"fold {k + 1} of {count}: {line}")
+
+    todo = [k for k in range(count) if k not in found]
+    if not jobs or not todo:
+        for k in todo:
+            kept(k, plan.run(k, told(k)))
+    else:
+        with _laid_out(plan) as folder, _workers(min(jobs, len(todo))) as (pool, ask):
+            asked = {pool.submit(ask, folder, k, told(k)): k for k in todo}
+            for done in as_completed(asked):
+                kept(asked[done], done.result())
+    return [found[k] for k in range(count)]
+
+
+@contextmanager
+def _laid_out(plan: Plan) -> Iterator[Path]:
+    """The plan in files: embeddings are mapped into memory by every process, and not copied."""
+    with tempfile.TemporaryDirectory(prefix="enecg-folds-") as name:
+        folder = Path(name)
+        for i, matrix in enumerate(plan.embeddings.values()):
+            np.save(folder / f"{i}.npy", matrix)
+        rest = {each.name: getattr(plan, each.name) for each in fields(plan) if each.name != "embeddings"}
+        (folder / "plan.pickle").write_bytes(pickle.dumps({**rest, "names": list(plan.embeddings)}))
+        yield folder
+
+
+@contextmanager
+def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, int, Report], Fold]]]:
+    """Threads that each wait for a process; all processes end at once when the context is left."""
+    running: set[subprocess.Popen[str]] = set()
+    pool = ThreadPoolExecutor(count, thread_name_prefix="enecg-fold")
+
+    def ask(folder: Path, k: int, progress: Report) -> Fold:
+        # The same modules as here; a session of its own, so that Ctrl-C reaches this process only.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()", str(folder), str(k)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,
+        )
+        running.add(process)
+        refusal = None
+        with process:
+            for line in process.stdout or ():
+                kind, _, words = line.rstrip("\n").partition(" ")
+                if kind == "error":
+                    refusal = words
+                else:
+                    progress(words)
+        if process.returncode and refusal is None:
+            raise EnecgError(f"fold {k + 1}: its process ended with code {process.returncode}; folds before are kept")
+        if refusal is not None:
+            raise InputError(refusal)
+        return load(folder / f"fold-{k}.npz")
+
+    try:
+        yield pool, ask
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in running:
+            process.kill()
+        pool.shutdown()
+
+
+def serve() -> None:
+    """Fit one fold of a plan in files: the main function of such a process."""
+    folder, k = Path(sys.argv[1]), int(sys.argv[2])
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints must not come between
+    told = pickle.loads((folder / "plan.pickle").read_bytes())
+    names = told.pop("names")
+    plan = Plan({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **told)
+    try:
+        save(plan.run(k, lambda line: print("line", line, file=out)), folder / f"fold-{k}.npz")
+    except InputError as error:
+        print("error", " ".join(str(error).split()), file=out)
+
+
+def save(fold: Fold, path: Path) -> None:
+    """Write a fold: it appears whole or not at all."""
+    arrays: dict[str, np.ndarray] = {"rows": fold.rows}
+    meta: dict[str, Any] = {"facts": dict(fold.facts), "tasks": {}}
+    for name, output in fold.outputs.items():
+        parts = {key: part for key, part in _parts(output).items() if key != "task"}
+        meta["tasks"][name] = {"task": output.task.as_dict(), "parts": _taken_apart(parts, arrays)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.stem}-{os.getpid()}.npz")
+    np.savez(beside, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
+    beside.replace(path)
+
+
+def load(path: Path) -> Fold:
+    """Read what `save` has written."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays["meta"]))
+    outputs = {
+        name: TaskOutput(Task.from_dict(told["task"]), **_put_together(told["parts"], arrays))
+        for name, told in meta["tasks"].items()
+    }
+    return Fold(arrays["rows"], outputs, meta["facts"])
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
+
+
+def _taken_apart(value: Any, arrays: dict[str, np.ndarray]) -> Any:
+    """Plain JSON values, in which an array is named by its place in `arrays`."""
+    if isinstance(value, np.ndarray):
+        arrays[f"a{len(arrays)}"] = value
+        return {"array": f"a{len(arrays) - 1}"}
+    if is_dataclass(value):
+        return {"made": type(value).__name__, **_taken_apart(_parts(value), arrays)}
+    if isinstance(value, Mapping):
+        return {"of": {key: _taken_apart(part, arrays) for key, part in value.items()}}
+    return {"value": value}
+
+
+def _put_together(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    if "array" in told:
+        return arrays[told["array"]]
+    if "of" in told:
+        parts = {key: _put_together(part, arrays) for key, part in told["of"].items()}
+        return getattr(answers, told["made"])(**parts) if "made" in told else parts
+    return told["value"]
+
+
+def _code() -> str:
+    """sha256 of the source that a fold's numbers depend on: a fold of other code is another fold."""
+    root, found = Path(enecg.__file__).parent, hashlib.sha256()
+    for name in _CODE:
+        for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
+            found.update(file.read_bytes())
+    return found.hexdigest()
+
+
+def _peak() -> int:
+    """Bytes of memory that this process has used at most; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

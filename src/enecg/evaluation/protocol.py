@@ -1,0 +1,302 @@
+"""The verbs over cohorts: train on one, evaluate on another, cross-validate by subject."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import enecg
+from enecg.cohorts.split import subject_folds
+from enecg.embedding.dataset import Gathered
+from enecg.ensemble.ensemble import Ensemble, TaskOutput
+from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, learnable
+from enecg.ensemble.fitting.joint import fit_by_recipe
+from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.errors import InputError
+from enecg.evaluation.folds import Fold, Plan, run_folds
+from enecg.evaluation.leakage import hash_subjects, overlaps
+from enecg.evaluation.report.figures import TaskFigures, figures
+from enecg.evaluation.scores import TaskPredictions, age_bands, result_document, score
+from enecg.tasks import Target, Task
+
+if TYPE_CHECKING:
+    from enecg.cohorts.manifest import Cohort
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Evaluation:
+    """An evaluation with what its charts are drawn from.
+
+    Attributes:
+        document: the JSON of `evaluate` and `crossval`.
+        targets: task name -> labels.
+        predictions: task name -> what was said.
+        left_out: a line for each task without labels, or class with too few.
+        folds: of a cross-validation.
+    """
+
+    document: dict[str, Any]
+    targets: dict[str, Target] = field(default_factory=dict)
+    predictions: dict[str, TaskPredictions] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    folds: Sequence[Fold] = ()
+
+    def figures(self) -> dict[str, TaskFigures]:
+        """The data behind the charts of a report."""
+        return {name: figures(t.task, t.y, self.predictions[name]) for name, t in self.targets.items()}
+
+
+def train(
+    data: Gathered,
+    tasks: Sequence[Task],
+    experts: Sequence[ExpertInfo],
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    progress: Report = lambda _: None,
+) -> Ensemble:
+    """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
+    targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
+    facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
+    return fit_by_recipe(
+        data.embeddings,
+        targets,
+        data.cohort.subjects,
+        experts,
+        recipe=recipe,
+        seed=seed,
+        training=facts,
+        progress=progress,
+    )
+
+
+def _targets(cohort: Cohort, tasks: Sequence[Task], parts: Sequence[np.ndarray]) -> tuple[list[Target], list[str]]:
+    """The labels of the classes that can be learned in each training part, and a line for each class left out."""
+    targets: list[Target] = []
+    left_out: list[str] = []
+    for task in tasks:
+        whole = cohort.target(task)
+        targets.append(learnable(whole, FEWEST_OF_CLASS, parts))
+        left_out += targets[-1].problems[len(whole.problems) :]
+    return targets, left_out
+
+
+def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
+    """What a bundle keeps of its training part: counts, digest, salted hashes of the subjects, versions."""
+    digest = cohort.digest()
+    return {
+        "cohort": cohort.name,
+        "recordings": len(cohort),
+        "subjects": len(set(cohort.subjects)),
+        "labelled": {target.task.name: int(target.known.sum()) for target in targets},
+        "digest": digest,
+        "subject_hashes": sorted(hash_subjects(set(cohort.subjects), digest)),
+        **versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions that numbers depend on."""
+    packages = {name: version(name) for name in ("numpy", "scipy", "torch", "lightgbm")}
+    return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
+
+
+def shared_with_training(ensemble: Ensemble, cohort: Cohort) -> list[str]:
+    """Subjects of `cohort` that the ensemble was trained on."""
+    here = hash_subjects(set(cohort.subjects), ensemble.training["digest"])
+    return sorted(here[key] for key in here.keys() & set(ensemble.training["subject_hashes"]))
+
+
+def labels(ensemble: Ensemble, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
+    """The labels that a cohort has for the tasks of an ensemble.
+
+    Returns:
+        Task name -> labels, and a line for each task without any.
+
+    Raises:
+        InputError: no task has any.
+    """
+    targets, missing = {}, []
+    for task in ensemble.tasks:
+        try:
+            targets[task.name] = cohort.target(task)
+        except InputError as error:
+            missing.append(str(error))
+    if not targets:
+        raise InputError(f"nothing to evaluate: {missing[0]}")
+    return targets, missing
+
+
+def evaluate(
+    ensemble: Ensemble, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
+) -> Evaluation:
+    """Evaluate a fitted ensemble on a cohort; tasks without a label there are left out.
+
+    Raises:
+        InputError: none of the bundle's tasks has a label in the cohort.
+    """
+    targets, missing = labels(ensemble, data.cohort)
+    progress("predicting")
+    outputs = ensemble.predict(data.embeddings, compare=True)
+    predictions = {name: TaskPredictions.of(outputs[name]) for name in targets}
+    provenance = {
+        "Trained on": f"{ensemble.training['recordings']} recordings of {ensemble.training['subjects']} subjects "
+        f"of {ensemble.training['cohort']} (digest {ensemble.training['digest'][:12]})",
+        "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in ensemble.experts),
+        "Recipe": ensemble.recipe["name"],
+        "Gates in use": ", ".join(name for name, m in ensemble.models.items() if m.gate) or "none",
+        "Left out": "; ".join(missing) or "nothing",
+        **_notes(data, ensemble.experts, targets.values()),
+    }
+    shared = shared_with_training(ensemble, data.cohort)
+    found = _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
+    return replace(found, left_out=missing)
+
+
+def crossval(
+    data: Gathered,
+    tasks: Sequence[Task],
+    experts: Sequence[ExpertInfo],
+    *,
+    folds: int = 5,
+    recipe: Recipe | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    jobs: int = 0,
+    work: Path | None = None,
+    progress: Report = lambda _: None,
+) -> Evaluation:
+    """Cross-validate by subject: in each fold everything is fitted anew without it; its answers are pooled.
+
+    `jobs` and `work` are as for `enecg.evaluation.folds.run_folds`.
+
+    Raises:
+        InputError: too few subjects for the folds, or a task that cannot be fitted.
+    """
+    fold = subject_folds(data.cohort.subjects, folds, seed)
+    learned, left_out = _targets(data.cohort, tasks, [fold != k for k in range(folds)])
+    targets = {target.task.name: target for target in learned}
+    chosen = recipe or Recipe()
+    plan = Plan(data.embeddings, learned, data.cohort.subjects, fold, experts, chosen, seed, versions())
+    done = run_folds(plan, folds, jobs=jobs, work=work, progress=progress)
+    parts = [(each.rows, each.outputs) for each in done]
+    predictions = {name: _pooled(target, parts) for name, target in targets.items()}
+    provenance = {
+        "Protocol": f"{folds}-fold cross-validation by subject; everything is fitted inside the folds",
+        "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in experts),
+        "Recipe": chosen.name,
+        "Cohort digest": data.cohort.digest()[:12],
+        "Left out": "; ".join(left_out) or "nothing",
+        **_notes(data, experts, targets.values()),
+    }
+    found = _scored(data, targets, predictions, [], provenance, replicates, seed, progress)
+    return replace(found, left_out=left_out, folds=done)
+
+
+def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskOutput]]]) -> TaskPredictions:
+    """One task's answers of all folds in the cohort's order; all folds have the same classes."""
+    each = [(rows, TaskPredictions.of(found[target.task.name])) for rows, found in parts]
+
+    def filled(pick: Callable[[TaskPredictions], np.ndarray | None], *shape: int) -> np.ndarray:
+        out = np.empty(shape or target.y.shape)
+        for rows, prediction in each:
+            out[rows] = pick(prediction)
+        return out
+
+    first = each[0][1]
+    weights = {
+        expert: float(np.average([p.weights[expert] for _, p in each], weights=[len(rows) for rows, _ in each]))
+        for expert in first.weights
+    }
+    interval, thresholds = first.low is not None, first.thresholds is not None
+    # A fold whose gate is not in use answers by its static weights.
+    baselines = dict.fromkeys(name for _, prediction in each for name in prediction.baselines)
+    return TaskPredictions(
+        filled(lambda p: p.ensemble),
+        {expert: filled(lambda p, e=expert: p.experts[e]) for expert in first.experts},  # type: ignore[misc]
+        {base: filled(lambda p, b=base: p.baselines.get(b, p.ensemble)) for base in baselines},  # type: ignore[misc]
+        filled(lambda p: p.low) if interval else None,
+        filled(lambda p: p.high) if interval else None,
+        filled(lambda p: p.thresholds) if thresholds else None,
+        weights,
+        {expert: filled(lambda p, e=expert: p.shares[e], len(target.y)) for expert in first.shares},  # type: ignore[misc]
+        {expert: filled(lambda p, e=expert: p.without[e]) for expert in first.without},  # type: ignore[misc]
+        None if first.raw is None else filled(lambda p: p.raw),
+    )
+
+
+def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
+    problems = [problem for target in targets for problem in target.problems]
+    notes = {"Experts that have seen these data": "; ".join(overlaps(data.cohort, experts)) or "none that is known"}
+    if data.refused:
+        first = f"{data.refused[0].record}: {data.refused[0].reason}"
+        notes["Recordings that some experts could not see"] = f"{len(data.refused)}; first: {first}"
+    if problems:
+        notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
+    return notes | {f"Version of {name}": text for name, text in versions().items()}
+
+
+def _scored(
+    data: Gathered,
+    targets: Mapping[str, Target],
+    predictions: Mapping[str, TaskPredictions],
+    shared: Sequence[str],
+    provenance: Mapping[str, Any],
+    replicates: int,
+    seed: int,
+    progress: Report,
+) -> Evaluation:
+    groups = _groups(data)
+    blocks = {}
+    for name, target in targets.items():
+        progress(f"intervals for {name}")
+        blocks[name] = score(
+            target.task,
+            target.y,
+            data.cohort.subjects,
+            predictions[name],
+            groups=groups,
+            replicates=replicates,
+            seed=seed,
+        )
+    table = data.cohort.table
+    generated = bool("generated" in table.columns and table["generated"].astype(str).isin(["1", "1.0", "True"]).all())
+    document = result_document(
+        blocks,
+        n_recordings=len(data.cohort),
+        n_subjects=len(set(data.cohort.subjects)),
+        skipped=[(each.record, each.reason) for each in data.skipped],
+        shared_subjects=shared,
+        cohort={"name": data.cohort.name, "generated": generated},
+        provenance=provenance,
+    )
+    return Evaluation({**document, "notice": enecg.NOTICE}, dict(targets), dict(predictions))
+
+
+def _groups(data: Gathered) -> dict[str, list[str]]:
+    """Groupings that the manifest's columns allow: sex, age band, data set; and what the quality check found."""
+    cohort, groups = data.cohort, {}
+    for column in ("sex", "dataset"):
+        if column in cohort.table.columns:
+            groups[column] = [str(value) if isinstance(value, str) else "" for value in cohort.table[column]]
+    ages = cohort.table.get("age")
+    if ages is not None and ages.dtype.kind in "if":
+        groups["age"] = age_bands(ages.to_numpy(dtype=float))
+    if data.quality:
+        groups["quality"] = [_quality(codes) for codes in data.quality]
+    return groups
+
+
+def _quality(codes: Sequence[str]) -> str:
+    """One group per recording: what was found, if it is one thing."""
+    if not codes:
+        return "nothing found"
+    return codes[0].replace("_", " ") if len(codes) == 1 else "several findings"

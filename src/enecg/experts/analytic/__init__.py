@@ -1,0 +1,1 @@
+"""Experts without a network: measurements and fixed transforms of the signal."""

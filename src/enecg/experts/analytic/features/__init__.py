@@ -1,0 +1,1 @@
+"""Signal processing behind the analytic experts: beats, waves, columns of features."""

@@ -1,1 +1,0 @@
-"""Networks of the experts, in torch; imported only when one is made."""

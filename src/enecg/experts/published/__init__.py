@@ -1,0 +1,1 @@
+"""Published models: one file for each family, loaded from the authors' weights."""

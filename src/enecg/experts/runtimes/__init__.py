@@ -1,0 +1,1 @@
+"""How experts' networks are run: torch, ONNX Runtime, OpenVINO."""

@@ -1,0 +1,1 @@
+"""Pretraining: an expert from recordings without labels."""

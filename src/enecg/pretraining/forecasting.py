@@ -1,0 +1,138 @@
+"""`enecg pretrain` for the forecasters TimesNet and DLinear: each learns to tell what follows in one's own recordings.
+
+Wu et al., ICLR 2023; Zeng et al., AAAI 2023. What follows is the teacher, so no label is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+from typing_extensions import override
+
+from enecg import __version__
+from enecg.cohorts.manifest import Cohort
+from enecg.errors import InputError
+from enecg.experts.base import Card
+from enecg.experts.network import pick_device
+from enecg.experts.registry import CARD_FILE
+from enecg.experts.trained import dlinear, timesnet
+from enecg.experts.trained.forecasting import AHEAD, SAMPLES, TRAINING_INPUT, WEIGHTS_FILE, forecast_error
+from enecg.experts.weights import save_state, sha256_of
+from enecg.pretraining.contrastive import Labels, train, write_card
+from enecg.pretraining.signals import Signals, gather
+from enecg.pretraining.training import Plan, Run
+
+CROP: Final = SAMPLES + AHEAD
+LEADS: Final = 4  # drawn for each step: leads of a recording say much the same
+PLANS: Final = {
+    timesnet.KIND: Plan(steps=400, batch=16, crop=CROP, rate=3e-3),
+    dlinear.KIND: Plan(steps=600, batch=64, crop=CROP, rate=1e-4),
+}
+CARDS: Final = {timesnet.KIND: timesnet.OWN, dlinear.KIND: dlinear.OWN}
+
+
+class Forecast(Run):
+    """The run that trains a forecaster.
+
+    Args:
+        kind: `"timesnet"` or `"dlinear"`.
+        signals: what is trained on, prepared by `TRAINING_INPUT`.
+        recipe: how.
+        seed: of weights, order and leads.
+        device: where.
+    """
+
+    def __init__(self, kind: str, signals: Signals, recipe: Plan, seed: int, device: torch.device) -> None:
+        self.kind = kind
+        super().__init__(signals, recipe, seed, device)
+
+    @override
+    def begin(self, leads: int) -> nn.Module:
+        if self.kind == dlinear.KIND:
+            from enecg.experts.networks.dlinear import DLinear, DLinearShape
+
+            return DLinear(DLinearShape(**dlinear.SIZES))
+        from enecg.experts.networks.timesnet import TimesNet, TimesNetShape
+
+        return TimesNet(TimesNetShape(**timesnet.SIZES))
+
+    @override
+    def loss(self, windows: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
+        leads = rng.permutation(windows.shape[1])[:LEADS]
+        signal = windows[:, np.sort(leads), :CROP].astype(np.float32)
+        return forecast_error(self.student, torch.from_numpy(signal).to(self.device))
+
+
+def pretrain_forecaster(
+    kind: str,
+    source: Cohort | Signals,
+    out: Path,
+    *,
+    name: str | None = None,
+    licence: str = "not stated",
+    corpora: tuple[str, ...] = (),
+    data_licence: str = "",
+    steps: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Pretrain a forecaster without labels and write it as an expert: a folder that `--experts` takes.
+
+    Interrupted, it goes on where it was when it is called again with the same arguments.
+
+    Args:
+        kind: `"timesnet"` or `"dlinear"`.
+        source: recordings to learn from, or their signals as `TRAINING_INPUT` prepares them.
+        out: folder of the expert; `out/work` holds what is needed to resume until the run is complete.
+        name: of the expert; by default that of the folder.
+        licence: of the weights, for the card.
+        corpora: data sets that the recordings come from, for the card and its warnings of overlap.
+        data_licence: of the recordings, for the card.
+        steps: optimiser steps.
+        seed: the same seed gives the same expert, on one machine with the same number of threads.
+        device: where to compute; a GPU when there is one by default.
+        progress: show bars on standard error.
+
+    Returns:
+        What `card.json` then holds.
+
+    Raises:
+        InputError: no such kind, too few recordings, or `out` holds an expert or another run.
+    """
+    if kind not in PLANS:
+        raise InputError(f"no forecaster {kind!r}; known: {', '.join(PLANS)}")
+    if (out / CARD_FILE).exists():
+        raise InputError(f"{out}: holds an expert already; name another --out")
+    work = out / "work"
+    signals = source if isinstance(source, Signals) else gather(source, TRAINING_INPUT, work, progress)
+    plan = PLANS[kind] if steps is None else replace(PLANS[kind], steps=steps)
+    run = Forecast(kind, signals, plan, seed, pick_device(device))
+    train(run, work / "checkpoint.pt", progress)
+    save_state(run.student.cpu().state_dict(), out / WEIGHTS_FILE)
+    labels = Labels(name or out.resolve().name, licence, corpora, data_licence)
+    content = write_card(run, out, kind, _card(run, out / WEIGHTS_FILE, labels), data_licence)
+    shutil.rmtree(work, ignore_errors=True)
+    return content
+
+
+def _card(run: Forecast, file: Path, labels: Labels) -> Card:
+    """The kind's card with what this run knows."""
+    card = CARDS[run.kind]
+    weights = replace(card.weights, sha256=sha256_of(file), bytes=file.stat().st_size)
+    origin = ", ".join(labels.corpora) or run.signals.name
+    return replace(
+        card,
+        name=labels.name,
+        licence=labels.licence,
+        source=f"{card.source}; enecg pretrain (enecg {__version__})",
+        corpora=labels.corpora,
+        weights=weights,
+        notes=f"{card.notes} Learned from {run.signals.recordings:,} recordings of {origin}.",
+    )

@@ -1,0 +1,1 @@
+"""Processes and threads that do the work of the other packages."""

@@ -1,0 +1,46 @@
+"""Runtimes and precisions: which there are, and what they mean for the fingerprint."""
+
+from __future__ import annotations
+
+import pytest
+
+from enecg.errors import InputError
+from enecg.experts import registry
+from enecg.experts.runtimes.runtime import TORCH, Runtime
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "told"),
+    [
+        ("tensorrt", "float32", "--runtime tensorrt: there is no such runtime; choose one of torch, onnx, openvino"),
+        ("torch", "float8", "--precision float8: there is no such precision; choose one of float32, bfloat16, int8"),
+        ("torch", "int8", "--precision int8: not with --runtime torch; choose --runtime onnx"),
+        ("onnx", "bfloat16", "--precision bfloat16: not with --runtime onnx; choose --runtime torch or openvino"),
+    ],
+)
+def test_what_is_not_offered_is_refused_with_what_is(name: str, precision: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Runtime(name, precision)
+    assert str(caught.value) == told
+
+
+def test_goes_by_its_text() -> None:
+    for runtime in Runtime.every():
+        assert Runtime.parse(str(runtime)) == Runtime.parse(runtime) == runtime
+    assert Runtime.parse("openvino") == Runtime("openvino", "float32")
+
+
+def test_only_a_lower_precision_makes_another_expert() -> None:
+    tiny = registry.create("tiny")
+    rough = tiny.using(Runtime("torch", "bfloat16"))
+    assert rough.fingerprint != tiny.fingerprint
+    assert rough.using(TORCH).fingerprint == tiny.fingerprint
+    assert tiny.fingerprints() >= {tiny.fingerprint, rough.fingerprint}
+    assert len(tiny.fingerprints()) == 4  # torch and OpenVINO in bfloat16, ONNX Runtime in int8
+    assert registry.create("tiny", TORCH) is tiny
+
+
+def test_an_expert_without_a_network_stays_as_it_is() -> None:
+    rhythm = registry.create("rhythm")
+    assert rhythm.using(Runtime("torch", "bfloat16")) is rhythm
+    assert rhythm.runtime == TORCH
