@@ -60,8 +60,9 @@ published file, at full size, reads them as it reads that, and compares the embe
 
 The networks were compared with their authors' code on drawn weights, outside of this repository; each page says how
 near they come. `tests/experts/published/official.json` and `official_toys.json` keep what that code answers on
-small networks (`scripts/official_goldens.py` and `scripts/official_toys.py` make them again). The published files themselves were not
-at hand, except those that lie in a package: how the networks read them is known from the authors' code, not from a run.
+small networks (`scripts/official_goldens.py` and `scripts/official_toys.py` make them again). The published files
+themselves were not at hand, except those that lie in a package: how the networks read them is known from the authors'
+code, not from a run.
 What bfloat16 changes was measured on generated weights, whose attention is sharper than that of trained ones.
 """
 

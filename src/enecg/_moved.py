@@ -31,7 +31,6 @@ MOVED: Final = {
     "cohort.split": "cohorts.split",
     "demo": "cli.demo",
     "doctor": "cli.doctor",
-    "embed": "embedding",
     "embed.cluster": "embedding.cluster",
     "embed.desk": "embedding.store.session",
     "embed.encoding": "embedding.encoding",
@@ -65,7 +64,6 @@ MOVED: Final = {
     "ensemble.rivals": "ensemble.baselines",
     "ensemble.routing": "ensemble.budget.routing",
     "ensemble.second_look": "ensemble.budget.cascade",
-    "evaluate": "evaluation",
     "evaluate.bootstrap": "evaluation.bootstrap",
     "evaluate.charts": "evaluation.report.charts",
     "evaluate.figures": "evaluation.report.figures",
@@ -193,5 +191,10 @@ class _Finder(MetaPathFinder):
 
 def install() -> None:
     """Make the old paths importable."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.append(_Finder())
+    if any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        return
+    sys.meta_path.append(_Finder())
+    for name in ("embed", "evaluate"):  # were packages; `enecg.embed` and `enecg.evaluate` stay the functions
+        package = ModuleType(f"enecg.{name}")
+        package.__path__ = []
+        sys.modules[package.__name__] = package
