@@ -1,0 +1,1 @@
+"""The types of every JSON document that enecg writes or reads."""
