@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import enecg
-from commands import python
 from enecg.cli.app import app
 from enecg.errors import InputError
 from generated import EXPERTS, HELD_OUT, Trained
@@ -37,19 +36,6 @@ def test_each_verb_over_recordings_has_a_command_of_its_name() -> None:
         documented = inspect.getdoc(getattr(enecg, name)) or ""
         for parameter in inspect.signature(getattr(enecg, name)).parameters:
             assert "Args:" not in documented or f"    {parameter}:" in documented, (name, parameter)
-
-
-def test_the_rooms_do_not_take_the_place_of_the_verbs() -> None:
-    code = """import enecg
-import enecg.embedding.store.store, enecg.evaluation.protocol
-from enecg.embedding import store
-from enecg.evaluation import run
-assert store.Store and run.Evaluation
-assert enecg.embedding.__module__ == enecg.evaluation.__module__ == "enecg.api"
-from enecg import embed, evaluate
-assert callable(embed) and callable(evaluate)
-"""
-    assert python(code).code == 0
 
 
 def test_the_command_line_holds_no_logic_of_its_own() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -82,8 +82,8 @@ def fir_bandpass(signal: np.ndarray, rate: float, low: float, high: float, secon
     taps = int(seconds * rate) | 1  # odd
     edges = (low, high) if high < rate / 2 else low
     pad = min(3 * taps, signal.shape[-1] - 1)
-    weights = firwin(taps, edges, pass_zero=False, fs=rate)
-    return np.asarray(filtfilt(weights, 1.0, signal, axis=-1, padlen=pad), dtype=np.float32)
+    weights = np.asarray(firwin(taps, edges, pass_zero=False, fs=rate))
+    return np.asarray(filtfilt(weights, [1.0], signal, axis=-1, padlen=int(pad)), dtype=np.float32)
 
 
 def notch(signal: np.ndarray, rate: float, frequency: float, quality: float = 30.0) -> np.ndarray:
@@ -138,7 +138,8 @@ def resample(signal: np.ndarray, rate: float, new_rate: float, method: Resampler
 
         ratio = Fraction(new_rate / rate).limit_denominator(1000)
         up, down = ratio.numerator, ratio.denominator
-        out = resample_poly(signal.astype(np.float32), up, down, axis=-1, window=_low_pass(up, down))[..., :count]
+        window: Any = _low_pass(up, down)
+        out = np.asarray(resample_poly(signal.astype(np.float32), up, down, axis=-1, window=window))[..., :count]
         short = count - out.shape[-1]  # of minutes at a rate such as 333.33 Hz, whose ratio is approximate
         out = np.pad(out, [(0, 0)] * (out.ndim - 1) + [(0, short)], mode="edge") if short else out
     return np.asarray(out, dtype=np.float32)

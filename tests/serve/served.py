@@ -44,7 +44,7 @@ class Server:
         """Process ids of its own processes that do `reading` or `answering`."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         named = ((int(pid), Path(f"/proc/{pid}/cmdline").read_bytes()) for pid in found)
-        return [pid for pid, words in named if f"enecg.serve.{kind}".encode() in words]
+        return [pid for pid, words in named if f"enecg.serve.{kind}_process".encode() in words]
 
     def left(self) -> list[str]:
         """Files in its private folders."""

@@ -45,7 +45,7 @@ def refusal(answer: httpx2.Response) -> str:
     return reason
 
 
-@pytest.mark.parametrize("kind", ["answering", "reading"])
+@pytest.mark.parametrize("kind", ["model", "reader"])
 def test_a_process_killed_in_the_midst_of_requests(server: Server, shared_data: Path, kind: str) -> None:
     content = (shared_data / "formats" / "ge_muse_909.xml").read_bytes()
     answers: list[int] = []
@@ -69,7 +69,7 @@ def test_a_process_killed_in_the_midst_of_requests(server: Server, shared_data: 
         time.sleep(0.1)
     assert len(server.children(kind)) == 2
     assert before[0] not in server.children(kind)
-    assert 'enecg_worker_restarts_total{kind="answer"}' in server.client.get("/metrics").text or kind == "reading"
+    assert 'enecg_worker_restarts_total{kind="answer"}' in server.client.get("/metrics").text or kind == "reader"
 
 
 def closed_after(server: Server, send: Callable[[socket.socket], None], limit: float) -> tuple[float, bytes]:

@@ -72,7 +72,7 @@ def test_a_stop_finishes_what_has_begun_and_leaves_nothing(start: Start, trained
     until = time.monotonic() + 20
     while "enecg_in_flight 1.0" not in server.client.get("/metrics").text and time.monotonic() < until:
         time.sleep(0.01)
-    children = [*server.children("reading"), *server.children("answering")]
+    children = [*server.children("reader"), *server.children("model")]
     server.process.send_signal(signal.SIGTERM)
     client.join()
     assert found[0].status_code == 200

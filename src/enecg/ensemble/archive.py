@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -60,7 +60,7 @@ class Answered:
     n: int
     usable: int
     failed: list[tuple[str, str]]
-    rows: pa.Table | None
+    rows: Any
 
 
 @dataclass

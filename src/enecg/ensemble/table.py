@@ -45,7 +45,10 @@ def schema(ensemble: Ensemble) -> pa.Schema:
 
     from enecg.ensemble.predictions import blank
 
-    types = {"usable": pa.bool_(), **dict.fromkeys(("record", "quality", "notes", "bundle", "notice"), pa.string())}
+    types: dict[str, pa.DataType] = {
+        "usable": pa.bool_(),
+        **dict.fromkeys(("record", "quality", "notes", "bundle", "notice"), pa.string()),
+    }
     decisions = {f"{task.name}_decision" for task in ensemble.tasks}
     types |= dict.fromkeys(decisions, pa.string())
     return pa.schema([(name, types.get(name, pa.float64())) for name in row(blank(ensemble), "")])

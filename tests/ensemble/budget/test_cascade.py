@@ -74,7 +74,9 @@ def test_what_a_budget_leaves_is_spent_on_the_most_open(ensemble: Ensemble) -> N
     assert doubt[rows].min() >= doubt[~rows].max()
     for name, output in out.items():
         np.testing.assert_array_equal(output.value[~rows], first[name].value[~rows])
-        np.testing.assert_allclose(output.value[rows], whole[name].value[rows], rtol=1e-6)
+        np.testing.assert_allclose(
+            output.value[rows], whole[name].value[rows], rtol=1e-4
+        )  # float32 products of other sizes
         assert (output.weights["shapes"][~rows] == 0).all()
         if output.low is not None and output.high is not None:
             assert (output.low <= output.high).all()

@@ -96,7 +96,7 @@ def test_a_shelf_is_looked_through(folder: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(InputError, match="no expert or set named 'mine'"):
         registry.entry("mine")
     monkeypatch.setenv("ENECG_EXPERTS", str(folder.parent))
-    monkeypatch.setattr(registry, "_FAMILIES", ())
+    monkeypatch.setattr(registry, "_PACKAGES", ())
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     registry._load_families.cache_clear()
     assert "mine" in registry.names()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -117,7 +117,7 @@ def read_keys(path: Place, origin: Origin) -> Shard:
         Damaged: the file is not a whole shard of this origin.
     """
     table, generation = _read(path, KEYS, origin)
-    columns = {key: table[key].to_pylist() for key in KEYS}
+    columns: dict[str, list[Any]] = {key: table[key].to_pylist() for key in KEYS}
     if places.name_of(path) != _name(origin, generation, columns):
         raise Damaged("its rows do not match its name")
     record, content, stamp = (np.array(columns[key], dtype=object) for key in KEYS)
@@ -131,7 +131,7 @@ def read_embeddings(shard: Shard, origin: Origin) -> np.ndarray:
         Damaged: the file is not a whole shard of this origin.
     """
     table, _ = _read(shard.path, ["embedding"], origin)
-    column = table["embedding"].combine_chunks()
+    column: Any = table["embedding"].combine_chunks()
     values: np.ndarray = column.flatten().to_numpy(zero_copy_only=True)
     if values.size != len(shard.record) * origin.dim:
         raise Damaged("embeddings are missing")

@@ -172,7 +172,7 @@ def _worthiest(worth: np.ndarray, costs: np.ndarray, budget: float, most: int) -
 
     limits = LinearConstraint(np.stack([costs, np.ones(len(costs))]), ub=[budget + 1e-9, most])
     value = worth + 1e-6 * costs  # of those that are worth nothing, what fits
-    found = milp(-value, constraints=limits, integrality=np.ones(len(costs)), bounds=Bounds(0, 1))
+    found = milp(-value, constraints=limits, integrality=np.ones(len(costs), int), bounds=Bounds(0, 1))
     return tuple(int(i) for i in np.flatnonzero(found.x > 0.5)) if found.x is not None else ()
 
 
