@@ -148,7 +148,6 @@ MOVED: Final = {
     "pretrain.signals": "pretraining.signals",
     "pretrain.supervised": "pretraining.supervised",
     "pretrain.tiny": "pretraining.contrastive",
-    "readers._datakit": "readers._ecgdatakit",
     "serve.answering": "serve.model_process",
     "serve.children": "workers.pool",
     "serve.drawing": "serve.display",

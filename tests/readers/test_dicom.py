@@ -196,7 +196,7 @@ def no_waveform(dataset: Any) -> None:
         (set_rhythm(WaveformSampleInterpretation="XX"), "damaged DICOM"),
         (set_rhythm(SamplingFrequency="0"), "damaged DICOM"),
         (set_rhythm(ChannelDefinitionSequence=[]), "damaged DICOM"),
-        (drop_channel_field("ChannelSensitivity"), "damaged DICOM"),
+        (drop_channel_field("ChannelSensitivity"), "lead III: the step per bit is not stated (Channel Sensitivity)"),
         (drop_channel_field("ChannelSensitivityUnitsSequence"), "lead III: no unit is stated"),
         (drop_channel_field("ChannelSourceSequence"), "damaged DICOM"),
     ],

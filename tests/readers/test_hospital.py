@@ -103,19 +103,24 @@ def test_xml_without_end_in_depth_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "pattern", "by", "told"),
     [
-        (MUSE, rb"(Rhythm.*?<LeadID>V2.*?<WaveFormData>\s*)\w{8}", rb"\1AAAABBBB", "CRC32 mismatch in lead V2"),
-        (MUSE, rb"<LeadAmplitudeUnits>\w+<", b"<LeadAmplitudeUnits>FURLONGS<", "lead I: no unit is stated"),
+        (
+            MUSE,
+            rb"(Rhythm.*?<LeadID>V2.*?<WaveFormData>\s*)\w{8}",
+            rb"\1AAAABBBB",
+            "lead V2: damaged file: LeadDataCRC32 is",
+        ),
+        (MUSE, rb"<LeadAmplitudeUnits>\w+<", b"<LeadAmplitudeUnits>FURLONGS<", "lead I: unit 'FURLONGS' is not known"),
         (MUSE, rb"<SampleBase>500<", b"<SampleBase>0<", "no valid SampleBase"),
-        (MUSE, rb"</RestingECG>", b"", "damaged file: Malformed XML"),
-        (PHILIPS, rb"<signalresolution>5<", b"<signalresolution><", "lead I: no unit is stated"),
-        (PHILIPS, rb"<documentversion>1.03<", b"<documentversion>9.99<", "9.99 are unsupported"),
+        (MUSE, rb"</RestingECG>", b"", "damaged file: malformed XML"),
+        (PHILIPS, rb"<signalresolution>5<", b"<signalresolution><", "the step per bit is not stated (resolution)"),
+        (PHILIPS, rb"<documentversion>1.03<", b"<documentversion>9.99<", "SierraECG 9.99 is not read here"),
         (PHILIPS, rb'durationperchannel="11000"', b'durationperchannel="12000"', "5500 samples, 6000 expected"),
         (PHILIPS, rb"(<parsedwaveforms[^>]*>\s*)\w{8}", rb"\1AAAAAAAA", "damaged file"),
         (PHILIPS, rb"UTF-(?:8|16)", b"UTF-9", "unknown encoding: UTF-9"),
         (EDF, rb"(EDF\+C {39})15 ", rb"\g<1>16 ", "truncated"),
-        (EDF, rb"\A0       ", b"\xffBIOSEMI", "BDF"),
+        (EDF, rb"\A0       ", b"\xffBIOSEMI", "truncated"),  # 16 bits are not 24
         (EDF, rb"mV      ", b"        ", "lead I: no unit is stated"),
-        (EDF, rb"(?<= )32767   ", b"-32768  ", "no unit is stated"),  # no range: not calibrated
+        (EDF, rb"(?<= )32767   ", b"-32768  ", "the step per bit is not stated"),  # no range: not calibrated
     ],
 )
 def test_what_is_refused(changed: Callable[..., Path], name: str, pattern: bytes, by: bytes, told: str) -> None:
@@ -155,10 +160,13 @@ def test_utf_16(formats: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(path).signal, read(formats / PHILIPS).signal)
 
 
-def test_without_the_package_the_extra_is_named(formats: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ecgdatakit", None)
+@pytest.mark.parametrize(("name", "package"), [(MUSE, "defusedxml"), (PHILIPS, "ecgdatakit")])
+def test_without_the_package_the_extra_is_named(
+    formats: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtra, match=r"pip install 'enecg\[formats\]'"):
-        read(formats / EDF)
+        read(formats / name)
 
 
 @pytest.mark.parametrize("name", [MUSE, PHILIPS, EDF])

@@ -28,8 +28,8 @@ from enecg.workers.pool import answering, place_of
 MIB: Final = 2**20
 OPEN_FILES: Final = 32
 # Loaded before the first fork, so that no file waits for them.
-_PACKAGES: Final = ("wfdb", "pydicom", "pydicom.waveforms.numpy_handler", "scipy.signal", "defusedxml.ElementTree",
-                    *(f"ecgdatakit.parsing.parsers.{name}" for name in ("ge_muse_xml", "sierra_xml", "edf")),
+_PACKAGES: Final = ("wfdb", "pydicom", "scipy.signal", "defusedxml.ElementTree",
+                    "ecgdatakit.parsing.codecs.xli",
                     *(f"enecg.readers.{family}" for family in FAMILIES))  # fmt: skip
 
 
