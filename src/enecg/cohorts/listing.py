@@ -14,8 +14,12 @@ from enecg import files as places
 from enecg.cohorts import LAYOUTS
 from enecg.errors import InputError
 from enecg.files import Place
+from enecg.readers import HEAD_BYTES, holds_recording
 
-ENDINGS: Final = (".hea", ".dcm", ".xml", ".edf", ".csv")  # of files that are taken for recordings in a folder
+ENDINGS: Final = (".hea", ".dcm", ".xml", ".edf", ".bdf", ".csv")  # of files that are taken for recordings in a folder
+# Files without an ending or with a number for one (as archives name them by DICOM's identifiers) are known by content.
+_NO_ENDING: Final = re.compile(r"(\.\d*|\.(dicom|ima))?", re.IGNORECASE)
+_INDEX: Final = "DICOMDIR"  # the table of contents of a DICOM folder
 _TABLES: Final = (".csv", ".tsv", ".txt", ".parquet", ".jsonl", ".json")
 _HEADING: Final = re.compile(rb"(^|[,;\t])\s*\"?record\"?\s*([,;\t]|$)")  # of a manifest, not of a recording
 
@@ -35,7 +39,8 @@ class Listing:
 
     Attributes:
         items: the recordings, in the order asked for; those of a folder by name.
-        left: endings of files in folders that were not taken for recordings, and how many there are of each.
+        left: endings (or names without one) of files in folders that were not taken for recordings, and how many
+            there are of each.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -46,9 +51,9 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
     """The recordings of an archive.
 
     Args:
-        wanted: a file; a folder, with its folders, of which the files with one of `ENDINGS` are taken; a pattern such
-            as `a/**/*.dcm`; a manifest; the folder of a known data set. What is none of these is taken for a file;
-            what is wrong with it is said when it is read.
+        wanted: a file; a folder, with its folders, of which the files with one of `ENDINGS` are taken, and those
+            without an ending whose content is a recording; a pattern such as `a/**/*.dcm`; a manifest; the folder of a
+            known data set. What is none of these is taken for a file; what is wrong with it is said when it is read.
 
     Raises:
         InputError: a manifest that cannot be read; a pattern or folder without a recording.
@@ -72,23 +77,41 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
 
 def _check(at: Place, count: int) -> None:
     if not count:
-        raise InputError(f"{at}: no recording is there; a folder's are files with {', '.join(ENDINGS)}")
+        endings = ", ".join(ENDINGS)
+        raise InputError(
+            f"{at}: no recording is there; a folder's are files with {endings}, or DICOM without an ending"
+        )
 
 
 def _recordings(files: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
     for at in files:
-        ending = places.name_of(at)[places.name_of(at).rfind(".") :].lower()
-        if ending in ENDINGS and not (ending == ".csv" and _is_manifest(at)):
+        ending = _ending(at)
+        if _is_recording(at, ending):
             yield at
         elif ending not in places.RECORD_FILES:
             left[ending] += 1
+
+
+def _is_recording(at: Place, ending: str) -> bool:
+    """By its ending, or by its content where it has none."""
+    if ending in ENDINGS:
+        return not (ending == ".csv" and _is_manifest(at))
+    if not _NO_ENDING.fullmatch(ending) or places.name_of(at) == _INDEX:
+        return False
+    with places.reading(at) as file:
+        return holds_recording(file.read(HEAD_BYTES))
+
+
+def _ending(at: Place) -> str:
+    name = places.name_of(at)
+    return name[name.rfind(".") :].lower() if "." in name else ""
 
 
 def _is_manifest(at: Place) -> bool:
     """A table of recordings, or the folder of a known data set. A table of samples has no column `record`."""
     if isinstance(at, Path) and at.is_dir():
         return any(import_module(f"enecg.cohorts.layouts.{layout}").recognises(at) for layout in LAYOUTS)
-    ending = places.name_of(at)[places.name_of(at).rfind(".") :].lower()
+    ending = _ending(at)
     if ending not in _TABLES or not places.is_file(at):
         return False
     if ending in (".parquet", ".jsonl", ".json"):

@@ -18,7 +18,8 @@ from enecg.errors import InputError, ReadError
 from enecg.recording import Recording
 
 FAMILIES: Final = ("wfdb", "dicom", "muse", "philips", "edf", "csv")  # asked in this order; csv takes any other text
-_HEAD_BYTES: Final = 4096
+SELF_CONTAINED: Final = ("dicom", "muse", "philips", "edf")  # known by one file's content, whatever it is called
+HEAD_BYTES: Final = 4096
 
 
 def read(path: str | Path, *, rate: float | None = None, unit: str | None = None) -> Recording:
@@ -89,8 +90,13 @@ def family_of(path: Path) -> str | None:
     return None
 
 
+def holds_recording(head: bytes) -> bool:
+    """Return whether the first `HEAD_BYTES` of a file show that it holds a recording of a self-contained format."""
+    return any(import_module(f"enecg.readers.{family}").recognises(Path(), head) for family in SELF_CONTAINED)
+
+
 def _head(path: Path) -> bytes:
     if not path.is_file():
         return b""
     with path.open("rb") as file:
-        return file.read(_HEAD_BYTES)
+        return file.read(HEAD_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,6 +87,16 @@ def recording_of(
         leads=tuple(names),
         amplitude=amplitude,
         source=where,
-        notes={**notes, **skipped},
+        notes={**notes, **skipped, **_doubtful_scales(channels)},
         **facts,
     )
+
+
+def _doubtful_scales(channels: Sequence[Channel]) -> dict[str, str]:
+    """A note on leads that are scaled unlike most of the others: one device has one converter."""
+    scales = [(channel.step, channel.offset, channel.unit) for channel in channels]
+    (usual, count), *_ = Counter(scales).most_common(1)
+    odd = [channel.name for channel, scale in zip(channels, scales, strict=True) if scale != usual]
+    if not odd or count <= len(channels) / 2:
+        return {}
+    return {"scales": f"the step or offset of {', '.join(odd)} is not that of the other leads; check these leads"}

@@ -16,6 +16,7 @@ from enecg.errors import DAMAGE, InputError, ReadError, require
 from enecg.leads import canonical
 from enecg.readers._channels import recording_of
 from enecg.readers._dates import age_of, day
+from enecg.readers._elements import begins_with_elements, check_elements
 from enecg.readers._multiplex import Group, channels_of, simultaneous
 from enecg.readers.common import age_in_years, caught_warnings, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
@@ -30,16 +31,11 @@ _STORAGE: Final = {
 }
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 _MOST_INFLATED: Final = 256 * 2**20  # bytes that a deflated file may grow to
-_VALUE_TYPES: Final = frozenset(
-    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT".split()
-)
-_LONG_TYPES: Final = (b"OB", b"OW", b"SQ", b"UN", b"UT")  # whose length takes four bytes behind two empty ones
-_FIRST_ELEMENTS: Final = 3  # that must be well-formed before a file without preamble is taken for DICOM
 
 
 def recognises(path: Path, head: bytes) -> bool:
     """The magic word behind the preamble; without a preamble, as some archives write, well-formed first elements."""
-    return head[128:132] == b"DICM" or _begins_with_elements(head)
+    return head[128:132] == b"DICM" or begins_with_elements(head)
 
 
 def read(path: Path, rate: float | None, unit: str | None) -> Recording:
@@ -60,36 +56,26 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
         raise ReadError(f"{where}: damaged DICOM file: {first_line(error)}") from error
 
 
-def _begins_with_elements(head: bytes) -> bool:
-    """Elements of the file meta or identifying groups in rising order, explicit or implicit, little-endian."""
-    at, last = 0, (0, 0)
-    for _ in range(_FIRST_ELEMENTS):
-        if len(head) < at + 12:
-            return False
-        tag = struct.unpack_from("<HH", head, at)
-        if tag[0] not in (0x0002, 0x0008) or tag <= last:
-            return False
-        kind = head[at + 4 : at + 6]
-        if kind in _LONG_TYPES:
-            size, begin = struct.unpack_from("<I", head, at + 8)[0], 12
-        elif kind in _VALUE_TYPES:
-            size, begin = struct.unpack_from("<H", head, at + 6)[0], 8
-        else:
-            size, begin = struct.unpack_from("<I", head, at + 4)[0], 8
-        if size % 2 or size > len(head):
-            return False
-        at, last = at + begin + size, tag
-    return True
-
-
 def _dataset(path: Path, where: str) -> Any:
+    """The data set, after its lengths were checked; pydicom would inflate without a bound and read on after damage."""
     import pydicom
 
-    with path.open("rb") as file:
-        has_preamble = file.read(132)[128:] == b"DICM"
+    raw = path.read_bytes()
+    has_preamble = raw[128:132] == b"DICM"
     if has_preamble and pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
-        return pydicom.dcmread(io.BytesIO(_inflated(path.read_bytes(), where)), force=True)
-    return pydicom.dcmread(path, force=not has_preamble)
+        raw, has_preamble = _inflated(raw, where), False
+    dataset = pydicom.dcmread(io.BytesIO(raw), force=not has_preamble)
+    implicit, is_little_endian = dataset.original_encoding
+    if not is_little_endian:
+        raise ReadError(f"{where}: big-endian DICOM is not read here; convert it to Explicit VR Little Endian")
+    check_elements(raw, bool(implicit), _is_sequence, where)
+    return dataset
+
+
+def _is_sequence(tag: tuple[int, int]) -> bool:
+    from pydicom.datadict import dictionary_has_tag, dictionary_VR
+
+    return bool(dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
 
 
 def _inflated(raw: bytes, where: str) -> bytes:
@@ -111,10 +97,6 @@ def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -
     if storage not in _STORAGE or not items:
         kind = getattr(storage, "name", "unknown class")
         raise ReadError(f"{where}: a DICOM object of {kind}, not an ECG waveform")
-    meta = getattr(dataset, "file_meta", None)
-    syntax = meta.get("TransferSyntaxUID") if meta else None
-    if (syntax is not None and not syntax.is_little_endian) or dataset.original_encoding[1] is False:
-        raise ReadError(f"{where}: big-endian DICOM is not read here; convert it to Explicit VR Little Endian")
     groups = [Group(item, where) for item in items]
     if storage == _HEMODYNAMIC and not any(group.leads for group in groups):
         raise ReadError(f"{where}: a hemodynamic waveform without an ECG lead")

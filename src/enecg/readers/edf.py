@@ -5,6 +5,7 @@ Source: www.edfplus.info/specs (edf.html, edfplus.html), www.biosemi.com/faq/fil
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -276,6 +277,8 @@ def _whole(raw: bytes, what: str, where: str) -> int:
 
 def _decimal(raw: bytes, what: str, where: str) -> float:
     text = _text(raw).replace(",", ".")
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, flags=re.ASCII):
+    match = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, flags=re.ASCII)
+    value = float(text) if match else math.nan
+    if not math.isfinite(value):
         raise ReadError(f"{where}: damaged file: {what} {text!r} is no number")
-    return float(text)
+    return value
