@@ -10,35 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_files import REAL, changing, rhythm, set_rhythm
 
 from enecg import read
 from enecg.errors import MissingExtra, ReadError
 from enecg.leads import STANDARD
 
 pydicom = pytest.importorskip("pydicom")
-from pydicom.data import get_testdata_file  # noqa: E402
-
-REAL = get_testdata_file("waveform_ecg.dcm")
 
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Callable[[Callable[[Any], None]], Path]:
     """The real file, changed by a function, at a new place."""
-
-    def write(change: Callable[[Any], None]) -> Path:
-        dataset = pydicom.dcmread(REAL)
-        change(dataset)
-        little = dataset.file_meta.TransferSyntaxUID.is_little_endian
-        pydicom.dcmwrite(
-            tmp_path / "changed.dcm", dataset, implicit_vr=False, little_endian=little, force_encoding=True
-        )
-        return tmp_path / "changed.dcm"
-
-    return write
-
-
-def rhythm(dataset: Any) -> Any:
-    return dataset.WaveformSequence[0]
+    return changing(tmp_path)
 
 
 def test_mortara_as_pydicom_scales_it() -> None:
@@ -156,14 +140,6 @@ def test_age(changed: Callable[..., Path], age: str | None, born: str, expected:
         dataset.PatientAge, dataset.PatientBirthDate = age, born
 
     assert read(changed(change)).subject.age == (pytest.approx(expected) if expected else None)
-
-
-def set_rhythm(**values: object) -> Callable[[Any], None]:
-    def change(dataset: Any) -> None:
-        for name, value in values.items():
-            setattr(rhythm(dataset), name, value)
-
-    return change
 
 
 def drop_channel_field(name: str) -> Callable[[Any], None]:

@@ -20,6 +20,7 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD)
 _META: Final = 0x0002  # the group that is always explicit
+_TRANSFER_SYNTAX: Final = 0x0010  # in that group
 _DEEPEST: Final = 32  # sequences within each other
 _FIRST: Final = 3  # elements that must be well-formed before a file without preamble is taken for DICOM
 _MAGIC: Final = b"DICM"
@@ -39,6 +40,22 @@ def begins_with_elements(head: bytes) -> bool:
             return False
         at, last = begin + size, tag
     return True
+
+
+def file_meta(raw: bytes) -> tuple[str, int]:
+    """Return the transfer syntax of a file with a preamble, and the byte at which its data set begins.
+
+    Raises:
+        ValueError: the file meta information is damaged.
+    """
+    at, syntax = 132, b""
+    while at + 12 <= len(raw) and struct.unpack_from("<H", raw, at)[0] == _META:
+        element = struct.unpack_from("<H", raw, at + 2)[0]
+        _, begin, size = _opened(raw, at, False)
+        at = begin + size
+        if element == _TRANSFER_SYNTAX:
+            syntax = raw[begin:at]
+    return syntax.strip(b"\x00 ").decode("ascii", "replace"), at
 
 
 def check_elements(raw: bytes, implicit: bool, is_sequence: Callable[[tuple[int, int]], bool], where: str) -> None:
@@ -63,12 +80,16 @@ class _Walk:
 
     def elements(self, at: int, end: int, implicit: bool, *, bounded: bool) -> int:
         """Walk the elements up to `end`, or to an item's delimiter where the item is not `bounded`."""
+        seen = set()
         while at < end:
             tag = self._tag(at)
             if tag == _ITEM_END and not bounded:
                 return at + 8
             if tag == (0, 0) and not any(self._raw[at:end]):
                 return end  # filled up with zeros
+            if tag in seen:  # as where the end of an item was lost
+                raise ValueError(f"element ({tag[0]:04x},{tag[1]:04x}) occurs twice in one item")
+            seen.add(tag)
             untyped = implicit and tag[0] != _META
             kind, begin, size = _opened(self._raw, at, untyped)
             if size == _UNDEFINED:

@@ -27,7 +27,7 @@ _NO_VOLTAGE: Final = ("DISCONNECTED", "INVALID", "TEST DATA", "UNCALIBRATED")
 _DOUBTFUL: Final = ("QUESTIONABLE", "UNZEROED")
 
 
-@dataclass
+@dataclass(eq=False)
 class Group:
     """One multiplex group, with what it states compared with what it holds."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from enecg.errors import DAMAGE, InputError, ReadError, require
 from enecg.leads import canonical
 from enecg.readers._channels import recording_of
 from enecg.readers._dates import age_of, day
-from enecg.readers._elements import begins_with_elements, check_elements
+from enecg.readers._elements import begins_with_elements, check_elements, file_meta
 from enecg.readers._multiplex import Group, channels_of, simultaneous
 from enecg.readers.common import age_in_years, caught_warnings, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
@@ -29,7 +28,7 @@ _STORAGE: Final = {
     "1.2.840.10008.5.1.4.1.1.9.1.4",  # general 32-bit ECG
     _HEMODYNAMIC,  # with ECG leads beside the pressures
 }
-_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"  # the transfer syntax
 _MOST_INFLATED: Final = 256 * 2**20  # bytes that a deflated file may grow to
 
 
@@ -46,24 +45,25 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     with a skew are moved, each with a note. `band` is set where every lead states both its filter frequencies.
     """
     pydicom = require("pydicom", "dicom", "reading DICOM")
-    where = str(path)
+    where, raw = str(path), path.read_bytes()
     try:
         with caught_warnings():  # of values that break the standard; what a measurement needs is checked here
-            return _recording(_dataset(path, where), rate, unit, where)
+            return _recording(_dataset(raw, where), rate, unit, where)
     except InputError:
         raise
-    except (*DAMAGE, pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
+    except (OSError, *DAMAGE, pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
         raise ReadError(f"{where}: damaged DICOM file: {first_line(error)}") from error
 
 
-def _dataset(path: Path, where: str) -> Any:
+def _dataset(raw: bytes, where: str) -> Any:
     """The data set, after its lengths were checked; pydicom would inflate without a bound and read on after damage."""
     import pydicom
 
-    raw = path.read_bytes()
     has_preamble = raw[128:132] == b"DICM"
-    if has_preamble and pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
-        raw, has_preamble = _inflated(raw, where), False
+    if has_preamble:
+        syntax, begin = file_meta(raw)
+        if syntax == _DEFLATED:
+            raw, has_preamble = _inflated(raw[begin:], where), False
     dataset = pydicom.dcmread(io.BytesIO(raw), force=not has_preamble)
     implicit, is_little_endian = dataset.original_encoding
     if not is_little_endian:
@@ -78,13 +78,10 @@ def _is_sequence(tag: tuple[int, int]) -> bool:
     return bool(dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ")
 
 
-def _inflated(raw: bytes, where: str) -> bytes:
+def _inflated(packed: bytes, where: str) -> bytes:
     """The data set of a deflated file, as explicit little-endian elements; pydicom would inflate without a bound."""
-    tag, kind, _, size = struct.unpack_from("<4s2sHI", raw, 132)
-    if tag != b"\x02\x00\x00\x00" or kind != b"UL":
-        raise ReadError(f"{where}: damaged DICOM file: the length of its file meta information is not stated")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    data = inflater.decompress(raw[144 + size :], _MOST_INFLATED)
+    data = inflater.decompress(packed, _MOST_INFLATED)
     if inflater.unconsumed_tail:
         raise ReadError(f"{where}: inflates to more than {_MOST_INFLATED >> 20} MB; store it without deflation")
     if not inflater.eof:
