@@ -37,8 +37,8 @@ def main() -> None:
         originals = [Original.of(options.data / file) for file in FILES[name]]
         for kind in KINDS:
             found[f"{name} {kind}"] = counts = counted(originals, kind, options)
-            told = ", ".join(f"{each} {counts[each]}" for each in OUTCOMES)
-            print(f"{name}, {kind}: {told}; silent {100 * counts['silent'] / options.count:.2f} %", flush=True)
+            line = ", ".join(f"{each} {counts[each]}" for each in OUTCOMES)
+            print(f"{name}, {kind}: {line}; silent {100 * counts['silent'] / options.count:.2f} %", flush=True)
     print(json.dumps(found))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.readers.common import choose_leads, common_amplitude, stated_or_given
+from enecg.readers.common import common_amplitude, stated_or_given
 from enecg.recording import Recording
 
 
@@ -58,20 +58,16 @@ def step_of(value: float | None, field: str, where: str) -> float:
 def recording_of(
     channels: Sequence[Channel], *, rate: float, unit: str | None, where: str, notes: dict[str, str], **facts: Any
 ) -> Recording:
-    """Return the recording of those `channels` that are leads, with a note on the others.
+    """Return the recording of `channels`, with a note where they are scaled unlike each other.
 
     Args:
-        channels: all of one length and rate.
+        channels: the leads, all of one length and rate.
         rate: Hz.
         unit: what the user says of a file that states no unit.
         where: the file, for messages.
         notes: what was left out so far.
         facts: further fields of `Recording`.
     """
-    if not channels:
-        raise ReadError(f"{where}: there is no signal in it")
-    rows, skipped = choose_leads([channel.name for channel in channels])
-    channels = [channels[row] for row in rows]
     if len({len(channel.stored) for channel in channels}) > 1:
         lengths = ", ".join(f"{channel.name} {len(channel.stored)}" for channel in channels)
         raise ReadError(f"{where}: its leads differ in their number of samples ({lengths}); export it again")
@@ -87,7 +83,7 @@ def recording_of(
         leads=tuple(names),
         amplitude=amplitude,
         source=where,
-        notes={**notes, **skipped, **_doubtful_scales(channels)},
+        notes={**notes, **_doubtful_scales(channels)},
         **facts,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -105,39 +105,37 @@ def simultaneous(groups: Sequence[Group], where: str) -> tuple[list[Group], dict
     return sorted(chosen, key=lambda group: order[id(group)]), notes
 
 
-def channels_of(group: Group, notes: dict[str, str]) -> list[Channel]:
-    """Return the channels of a group that hold voltages; `notes` gets what is left out or moved."""
-    where = group.where
+def channels_of(group: Group, wanted: Collection[str], notes: dict[str, str]) -> list[Channel]:
+    """Return the `wanted` channels of a group that hold voltages; `notes` gets what is left out or moved."""
     stored = _without_padding(_stored(group), group, notes)
-    states = [_states(item) for item in group.item.ChannelDefinitionSequence]
     found = []
-    for name, item, samples, state in zip(
-        group.names, group.item.ChannelDefinitionSequence, stored, states, strict=True
-    ):
-        bad = [status for status in state if status in _NO_VOLTAGE]
-        if bad:
-            notes[f"status_{name}"] = f"left out: {name}; the file says that the channel is {', '.join(bad)}"
+    for name, item, samples in zip(group.names, group.item.ChannelDefinitionSequence, stored, strict=True):
+        if name not in wanted or not _holds_voltages(item, name, notes):
             continue
-        if doubts := [status for status in state if status in _DOUBTFUL]:
-            notes[f"status_{name}"] = f"the file says that channel {name} is {', '.join(doubts)}"
-        lead = f"{where}, lead {name}"
+        lead = f"{group.where}, lead {name}"
         unit = item.get("ChannelSensitivityUnitsSequence")
-        if canonical(name) not in STANDARD and not unit:  # no lead, or one whose unit the user says
-            step = 1.0 if item.get("ChannelSensitivity") is None else float(item.ChannelSensitivity)
-        else:
-            step = _step(item, lead)
         found.append(
             Channel(
                 name,
                 _shifted(samples, _skew(item, group, lead), name, group, notes),
-                step,
+                _step(item, lead),
                 str(unit[0].CodeValue) if unit else None,
-                _finite(item.get("ChannelBaseline"), 0.0, "Channel Baseline", lead),
+                _finite(item.get("ChannelBaseline"), "Channel Baseline", lead),
             )
         )
-    if not found:
-        raise ReadError(f"{where}: the file says of all channels that they hold no voltages (Channel Status)")
     return found
+
+
+def _holds_voltages(item: Any, name: str, notes: dict[str, str]) -> bool:
+    """Whether the file calls a channel sound enough to be read."""
+    status = item.get("ChannelStatus") or []
+    states = [str(each).strip().upper() for each in ([status] if isinstance(status, str) else status)]
+    bad = [state for state in states if state in _NO_VOLTAGE]
+    if bad:
+        notes[f"status_{name}"] = f"left out: {name}; the file says that the channel is {', '.join(bad)}"
+    elif doubts := [state for state in states if state in _DOUBTFUL]:
+        notes[f"status_{name}"] = f"the file says that channel {name} is {', '.join(doubts)}"
+    return not bad
 
 
 def _stored(group: Group) -> np.ndarray:
@@ -202,15 +200,7 @@ def _lead(channel: Any, where: str) -> str:
     if len(set(standard)) > 1:
         raise ReadError(f"{where}: damaged DICOM file: a channel is lead {standard[0]} by code {code} and lead "
                         f"{standard[1]} by its text; export it again")  # fmt: skip
-    if not standard:
-        return meaning or code
-    # A code of something else beside the text of a lead, such as respiration by impedance "Lead II".
-    return standard[0] if coded or not number else meaning or code
-
-
-def _states(channel: Any) -> list[str]:
-    status = channel.get("ChannelStatus") or []
-    return [str(each).strip().upper() for each in ([status] if isinstance(status, str) else status)]
+    return standard[0] if standard else meaning or code
 
 
 def _step(channel: Any, where: str) -> float:
@@ -223,8 +213,8 @@ def _step(channel: Any, where: str) -> float:
 
 def _skew(channel: Any, group: Group, where: str) -> int:
     """Samples by which a channel starts later than the group; parts of a sample are the turns of a multiplexer."""
-    seconds = _finite(channel.get("ChannelTimeSkew"), 0.0, "Channel Time Skew", where)
-    samples = _finite(channel.get("ChannelSampleSkew"), 0.0, "Channel Sample Skew", where)
+    seconds = _finite(channel.get("ChannelTimeSkew"), "Channel Time Skew", where)
+    samples = _finite(channel.get("ChannelSampleSkew"), "Channel Sample Skew", where)
     if seconds and samples and abs(seconds * group.rate - samples) > 0.5:
         raise ReadError(f"{where}: a skew of {seconds:g} s and one of {samples:g} samples contradict each other")
     skew = round(seconds * group.rate if seconds else samples)
@@ -244,8 +234,8 @@ def _shifted(samples: np.ndarray, skew: int, name: str, group: Group, notes: dic
     return moved
 
 
-def _finite(value: Any, missing: float, what: str, where: str) -> float:
-    number = missing if value is None else float(value)
+def _finite(value: Any, what: str, where: str) -> float:
+    number = 0.0 if value is None else float(value)
     if not math.isfinite(number):
         raise ReadError(f"{where}: {what} is {value}; export the file again")
     return number

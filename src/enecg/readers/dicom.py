@@ -6,18 +6,16 @@ import io
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from enecg.errors import DAMAGE, InputError, ReadError, require
-from enecg.leads import canonical
 from enecg.readers._channels import recording_of
 from enecg.readers._dates import age_of, day
 from enecg.readers._elements import begins_with_elements, check_elements, file_meta
 from enecg.readers._multiplex import Group, channels_of, simultaneous
-from enecg.readers.common import age_in_years, caught_warnings, first_line, sex_of, stated_or_given
+from enecg.readers.common import age_in_years, caught_warnings, choose_leads, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 _HEMODYNAMIC: Final = "1.2.840.10008.5.1.4.1.1.9.2.1"
@@ -98,22 +96,27 @@ def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -
     if storage == _HEMODYNAMIC and not any(group.leads for group in groups):
         raise ReadError(f"{where}: a hemodynamic waveform without an ECG lead")
     chosen, notes = simultaneous(groups, where)
-    channels = [channel for group in chosen for channel in channels_of(group, notes)]
-    definitions = [item for group in chosen for item in group.item.ChannelDefinitionSequence]
     names = [name for group in chosen for name in group.names]
+    rows, skipped = choose_leads(names)
+    notes.update(skipped)
+    wanted = {names[row] for row in rows}
+    channels = [channel for group in chosen for channel in channels_of(group, wanted, notes)]
+    if not channels:
+        raise ReadError(f"{where}: the file says of all channels that they hold no voltages (Channel Status)")
+    definitions = [item for group in chosen for item in group.item.ChannelDefinitionSequence]
     recorded = day(_eight(dataset.get("AcquisitionDateTime") or dataset.get("StudyDate")), "%Y%m%d")
     subject = _subject(dataset, recorded, notes)
-    recording = recording_of(
+    used = {channel.name for channel in channels}
+    return recording_of(
         channels,
         rate=stated_or_given(chosen[0].rate, rate, "rate", where),
         unit=unit,
         where=where,
         notes=notes,
         subject=subject,
+        band=_band([item for name, item in zip(names, definitions, strict=True) if name in used]),
         facts={"recorded": f"{recorded:%Y-%m-%d}"} if recorded else {},
     )
-    used = [item for name, item in zip(names, definitions, strict=True) if canonical(name) in recording.leads]
-    return replace(recording, band=_band(used))
 
 
 def _band(channels: Sequence[Any]) -> tuple[float, float] | None:

@@ -57,8 +57,8 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     chosen = [signals[row] for row in rows]
     counts = {signal.count for signal in chosen}
     if len(counts) > 1:
-        told = ", ".join(f"{signal.name} {signal.count / header.seconds:g} Hz" for signal in chosen)
-        raise ReadError(f"{where}: its leads differ in rate ({told}); export them at one rate")
+        rates = ", ".join(f"{signal.name} {signal.count / header.seconds:g} Hz" for signal in chosen)
+        raise ReadError(f"{where}: its leads differ in rate ({rates}); export them at one rate")
     subject, recorded = _subject(header, notes)
     return recording_of(
         [_channel(signal, data, header, notes, where) for signal in chosen],

@@ -22,12 +22,13 @@ from enecg.errors import ReadError
 from enecg.readers._channels import Channel, recording_of, step_of
 from enecg.readers._dates import age_of, day, possible_age
 from enecg.readers._xml import document, number, text
-from enecg.readers.common import sex_of, stated_or_given
+from enecg.readers.common import choose_leads, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 _DATES: Final = ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%Y%m%d", "%d-%b-%Y")
 _YEARS_PER: Final = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / 365.25, "DAYS": 1 / 365.25, "HOURS": 1 / 8766}
 _NOT_APPLIED: Final = ("FirstSampleBaseline", "LeadOffsetFirstSample")  # their meaning is not documented
+_STEP: Final = "LeadAmplitudeUnitsPerBit"
 _LATE_BEAT: Final = 1.0  # seconds that a beat's time may lie behind the end: times are rounded
 
 
@@ -112,24 +113,26 @@ class _Rhythm:
                     if text(lead, tag) and number(text(lead, tag)) != 0]  # fmt: skip
             if some:
                 notes[tag] = f"not applied: {tag} of {', '.join(some)}; its meaning is not documented"
-        off = [text(lead, "LeadOff").upper() in ("TRUE", "1", "YES") for lead in self._leads]
-        if all(off):
-            raise ReadError(f"{where}: all its leads were off (LeadOff); there is no ECG in it")
-        if any(off):
-            gone = ", ".join(name for name, is_off in zip(self.names, off, strict=True) if is_off)
+        off = {name for lead, name in zip(self._leads, self.names, strict=True)
+               if text(lead, "LeadOff").upper() in ("TRUE", "1", "YES")}  # fmt: skip
+        if off:
+            gone = ", ".join(name for name in self.names if name in off)
             notes["leads_off"] = f"left out: {gone}; the file says that the lead was off (LeadOff)"
-        return [
+        rows, skipped = choose_leads(self.names)
+        notes.update(skipped)
+        found = [
             Channel(
-                name,
-                stored,
-                step_of(
-                    number(text(lead, "LeadAmplitudeUnitsPerBit")), "LeadAmplitudeUnitsPerBit", f"{where}, lead {name}"
-                ),
-                text(lead, "LeadAmplitudeUnits") or None,
+                self.names[row],
+                self._stored[row],
+                step_of(number(text(self._leads[row], _STEP)), _STEP, f"{where}, lead {self.names[row]}"),
+                text(self._leads[row], "LeadAmplitudeUnits") or None,
             )
-            for lead, name, stored, is_off in zip(self._leads, self.names, self._stored, off, strict=True)
-            if not is_off
+            for row in rows
+            if self.names[row] not in off
         ]
+        if not found:
+            raise ReadError(f"{where}: all its leads were off (LeadOff); there is no ECG in it")
+        return found
 
 
 def _samples(lead: Element, where: str) -> np.ndarray:

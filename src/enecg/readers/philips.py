@@ -21,7 +21,7 @@ from enecg.leads import LIMB, STANDARD, canonical
 from enecg.readers._channels import Channel, recording_of, step_of
 from enecg.readers._dates import age_of, day, possible_age
 from enecg.readers._xml import document, number, text
-from enecg.readers.common import first_line, sex_of, stated_or_given
+from enecg.readers.common import choose_leads, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
 _KINDS: Final = ("SierraECG", "PhilipsECG")
@@ -53,14 +53,12 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
                         f"export it as version {_VERSIONS[-1]}")  # fmt: skip
     layout = _Layout.of(root, where)
     stored = _leads(layout, where)
-    notes = _doubts(root, layout)
+    rows, skipped = choose_leads(layout.names)
+    notes = {**_doubts(root, layout), **skipped}
     recorded = day(_attribute(root.find("dataacquisition"), "date"), *_DATES)
     return _without_pulse(
         recording_of(
-            [
-                Channel(name, samples, layout.step, "uV", -layout.zero * layout.step)
-                for name, samples in zip(layout.names, stored, strict=True)
-            ],
+            [Channel(layout.names[row], stored[row], layout.step, "uV", -layout.zero * layout.step) for row in rows],
             rate=stated_or_given(layout.rate, rate, "rate", where),
             unit=unit,
             where=where,
@@ -98,7 +96,7 @@ class _Layout:
         duration = number(waves.get("durationperchannel", ""))
         if duration is None or duration <= 0 or not (duration * rate / 1000).is_integer():
             raise ReadError(f"{where}: damaged file: no valid durationperchannel")
-        bits = _agreed(waves, signal, where, "bits per sample", "bitspersample", "nbitspersample")
+        bits = _agreed(waves, None, where, "bits per sample", "bitspersample", "nbitspersample")
         if bits not in (None, 16):
             raise ReadError(f"{where}: samples of {bits:g} bits are not read here; export it again with 16")
         step = _agreed(waves, signal, where, "resolution", "resolution", "signalresolution")
@@ -129,8 +127,8 @@ def _agreed(waves: Element, signal: Element | None, where: str, what: str, *name
     """The one number that is stated under `names`; None when there is none."""
     values = {number(value) for value in _stated(waves, signal, *names)}
     if None in values or len(values) > 1:
-        told = ", ".join(_stated(waves, signal, *names))
-        raise ReadError(f"{where}: the statements of its {what} contradict each other ({told}); export it again")
+        stated = ", ".join(_stated(waves, signal, *names))
+        raise ReadError(f"{where}: the statements of its {what} contradict each other ({stated}); export it again")
     return values.pop() if values else None
 
 
