@@ -49,7 +49,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One ECG.
+    """One ECG: samples by named lead, sampling rate, amplitude unit, and what the file says of the subject.
 
     Attributes:
         signal: float32 `[lead, sample]`, in mV, or unitless when `amplitude` is "normalised".
