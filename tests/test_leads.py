@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enecg.errors import InputError
-from enecg.leads import LIMB, STANDARD, canonical, check_unique, derive
+from enecg.leads import LIMB, STANDARD, canonical, check_unique, derive, electrodes
 
 
 @pytest.mark.parametrize(
@@ -99,3 +99,27 @@ def test_a_lead_twice() -> None:
     check_unique(STANDARD, "here")
     with pytest.raises(InputError, match="here: lead II occurs twice"):
         check_unique(["I", "II", "II"], "here")
+
+
+@pytest.mark.parametrize(
+    ("names", "foreign"),
+    [
+        ("I II III C1 C2 C3 C4 C5 C6", ""),
+        ("D1 D2 D3 C1", ""),
+        ("L1 L2", ""),
+        ("ECG_C1", ""),
+        ("I II C3 P1 T1", ""),  # a pressure and a temperature
+        ("C1 C2 C3 C4 C5 C6", "C1 C2 C3 C4 C5 C6"),
+        ("C3 C4 F3 ECG", "C3 C4"),
+        ("C3 C4 ECG-II", "C3 C4"),
+        ("I C4 EEGFpz-Cz", "C4"),
+        ("I C3/uV O2-M1", "C3/uV"),
+        ("I C4 C3-A2", "C4"),
+        ("V1 C3", "C3"),
+        ("D1 D2 D3 D4", "D1 D2 D3"),  # contacts of a depth electrode
+        ("L1 L2 EKG", "L1 L2"),
+    ],
+)
+def test_electrodes_of_an_eeg_are_no_leads(names: str, foreign: str) -> None:
+    labels = names.split()
+    assert [labels[row] for row in electrodes(labels)] == foreign.split()

@@ -208,7 +208,7 @@ def test_one_sample() -> None:
     assert not check(replace(recording, signal=np.full((2, 1), np.nan))).usable
 
 
-@pytest.mark.parametrize("rate", [0.5, 1.0, 49.0])
+@pytest.mark.parametrize("rate", [20.0, 49.0])
 def test_too_few_samples_a_second_are_fatal(rate: float) -> None:
     recording = Recording(np.random.default_rng(0).normal(size=(12, round(20 * rate))), rate, STANDARD)
     (finding,) = check(recording).findings

@@ -50,10 +50,17 @@ def test_units_are_never_guessed(unit: str | None, told: str) -> None:
         (np.zeros((1, 2, 5)), 500, ("I",), "does not fit"),
         (np.zeros((2, 0)), 500, ("I", "II"), "is empty"),
         (np.zeros((0, 5)), 500, (), "is empty"),
-        (np.zeros((1, 5)), 0, ("I",), "0 Hz is impossible"),
-        (np.zeros((1, 5)), -1, ("I",), "impossible"),
-        (np.zeros((1, 5)), np.nan, ("I",), "impossible"),
-        (np.zeros((1, 5)), np.inf, ("I",), "impossible"),
+        (np.zeros((1, 5)), 0, ("I",), "a rate of 0 Hz is no ECG's; it must lie between 20 and 100,000 Hz"),
+        (np.zeros((1, 5)), -1, ("I",), "a rate of -1 Hz"),
+        (np.zeros((1, 5)), 19.9, ("I",), "a rate of 19.9 Hz"),
+        (np.zeros((1, 5)), 250_000, ("I",), r"a rate of 250000 Hz"),
+        (np.zeros((1, 5)), np.nan, ("I",), "a rate of nan Hz"),
+        (np.zeros((1, 5)), np.inf, ("I",), "a rate of inf Hz"),
+        (np.zeros((1, 20 * 86400 * 16)), 20, ("I",), "16 days at 20 Hz are no ECG; at most 15 days are read"),
+        (np.array([[0.0, np.inf]]), 500, ("I",), "lead I holds a sample of inf, which no unit explains"),
+        (np.array([[0.0, 1e300]]), 500, ("I",), "lead I holds a sample of inf"),
+        (np.array([[0.0, 0.0], [1.0, -1e16]]), 500, ("I", "II"), r"lead II holds a sample of 1e\+16"),
+        (np.zeros((2, 5)), 500, ("C3", "F3"), "C3 may be electrodes of an EEG; name chest leads V1 to V6"),
         (np.zeros((2, 5)), 500, ("aVR", "avr"), "lead aVR occurs twice"),
     ],
 )
@@ -121,3 +128,7 @@ def test_hash_is_of_the_samples_and_how_they_are_meant() -> None:
 def test_repr_says_nothing_of_the_person() -> None:
     one = recording(subject=Subject("patient-7", 87.5, "F"), source="folder/a.hea")
     assert repr(one) == "Recording(folder/a.hea: 2 leads, 0.008 s at 500 Hz, mV)"
+
+
+def test_a_selection_by_another_spelling() -> None:
+    assert Recording(np.zeros((1, 5)), 500, ("V1",)).select(["C1"]).leads == ("V1",)

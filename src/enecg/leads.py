@@ -34,6 +34,19 @@ _ALIASES: Final = {
 }  # fmt: skip
 
 
+# Names that two worlds share: chest leads in some countries, electrodes of the 10-10 system of the EEG (C1 to C6), and
+# limb leads or the contacts of a depth electrode (D1, L1, ...).
+_SHARED: Final = re.compile(r"(?P<letter>[CDL])(?P<number>\d+)", re.IGNORECASE)
+# Names that only an EEG has, alone or with a reference (`F3`, `EEG Fpz-Cz`, `O2-M1`). P1, P2, T1 and T2 also stand for
+# pressures and temperatures, so they are no evidence.
+_EEG: Final = re.compile(
+    r"EEG.*|(?:(?:FP|AF|F|FC|FT|TP|CP|PO|O)(?:\d{1,2}|Z)|[TP](?:[3-9]|10|Z)|CZ|C[1-6]-[A-Z]\w*|[AM][12]|[NI]Z)(?:-.*)?",
+    re.IGNORECASE,
+)
+_ECG: Final = re.compile(r"\s*(ECG|EKG)", re.IGNORECASE)
+_UNIT_SUFFIX: Final = re.compile(r"\s*[\[(/]\s*([muµμ]?V|Einthoven)\s*[\])]?$", re.IGNORECASE)
+
+
 def canonical(name: str) -> str:
     """Return the canonical spelling of a lead (`"avr"`, `"Lead aVR"`, `"MDC_ECG_LEAD_AVR"` -> `"aVR"`).
 
@@ -41,9 +54,40 @@ def canonical(name: str) -> str:
     """
     # A hyphen belongs to a prefix only; "-aVR" is another lead, turned upside down.
     bare = re.sub(r"^((MDC|ECG|EKG|LEAD)(-|[\s_:]*))+", "", name.strip(), flags=re.IGNORECASE)
-    bare = re.sub(r"\s*[\[(/]\s*([muµμ]?V|Einthoven)\s*[\])]?$", "", bare, flags=re.IGNORECASE)
+    bare = _UNIT_SUFFIX.sub("", bare)
     key = bare.upper().replace(" ", "")
     return _SPELLING.get(key) or _ALIASES.get(key) or _ALIASES.get(name.strip().upper()) or name.strip()
+
+
+def is_ecg_label(name: str) -> bool:
+    """Return whether a signal's label itself says ECG or EKG (`"ECG"`, `"EKG1"`, `"ECG II"`)."""
+    return _ECG.match(name) is not None
+
+
+def electrodes(names: Sequence[str]) -> list[int]:
+    """Return the rows whose names look like leads (C3, D1, L2) but are electrodes of another measurement.
+
+    C1 to C6 are chest leads only beside limb leads, and only where no other name belongs to an EEG and no channel is
+    labelled ECG. D1 to D3 and L1 to L3 are limb leads unless such a name is there, or a contact of a higher number.
+
+    Args:
+        names: labels of all signals of one file, as the file spells them.
+    """
+    bare = [_UNIT_SUFFIX.sub("", name.strip()) for name in names]
+    shared = {row: match for row, name in enumerate(bare) if (match := _SHARED.fullmatch(name))}
+    if not shared:
+        return []
+    others = [name for row, name in enumerate(bare) if row not in shared]
+    foreign = any(_EEG.fullmatch(name) or is_ecg_label(name) for name in others)
+    highest = {"C": 6, "D": 3, "L": 3}
+    found = []
+    for row, match in shared.items():
+        letter = match["letter"].upper()
+        contacts = any(m["letter"].upper() == letter and int(m["number"]) > highest[letter] for m in shared.values())
+        limb = any(canonical(name) in LIMB for name in bare)
+        if foreign or contacts or (letter == "C" and not limb):
+            found.append(row)
+    return [row for row in found if canonical(bare[row]) in STANDARD]
 
 
 def derive(name: str, have: Mapping[str, np.ndarray]) -> np.ndarray | None:

@@ -21,7 +21,7 @@ LOWEST_RATE: Final = 50.0  # Hz; a QRS complex of 80 ms is then four samples, an
 FEWEST_LEADS: Final = 6  # of the twelve; two limb leads in mV give six by Einthoven's law, a single lead gives one
 LOST_SHARE: Final = 0.5  # of a lead that is gap, or stands still at one value: such a lead is not read
 FLAT_SECONDS: Final = 2.0  # at exactly one value; the longest seen in a connected lead is 1.4 s
-HIGHEST: Final = 20.0  # mV; the largest range seen is 15, and microvolts taken for millivolts give hundreds
+HIGHEST: Final = 20.0  # mV; a range above it, be it of one sample, is no heart's: microvolts read as mV give hundreds
 LOWEST: Final = 0.05  # mV; the smallest range seen is 0.2, and volts taken for millivolts give 0.001
 CLIP_SECONDS: Final = 0.01  # at the extreme value; an R peak is sharper
 CLIP_PLACES: Final = 3  # one plateau may be chance, or a calibration pulse
@@ -173,12 +173,13 @@ def _disturbance(live: Leads, rate: float) -> list[Finding]:
 def _amplitude(live: Leads) -> list[Finding]:
     """Ranges in mV that no heart gives: the unit is wrong, or the lead shows something else."""
     names, signal = tuple(live), np.stack(list(live.values()))
-    if np.ptp(signal, axis=1).max() <= HIGHEST and _heights(signal[:1])[0] >= LOWEST:
+    whole, findings = np.ptp(signal, axis=1), []
+    if whole.max() <= HIGHEST and _heights(signal[:1])[0] >= LOWEST:
         return []  # the whole range is no smaller than the height, and one lead is enough
-    height, findings = _heights(signal), []
-    if (height > HIGHEST).any():
-        leads = _where(names, height > HIGHEST)
-        told = f"{', '.join(leads)} range over {height.max():.4g} mV; is the unit right?"
+    height = _heights(signal)
+    if (whole > HIGHEST).any():
+        leads = _where(names, whole > HIGHEST)
+        told = f"{', '.join(leads)} range over {whole.max():.4g} mV; is the unit right?"
         findings.append(Finding("amplitude_high", told, leads, fatal=2 * len(leads) > len(names)))
     if (height < LOWEST).all():
         told = f"no lead ranges over more than {height.max():.2g} mV; is the unit right?"

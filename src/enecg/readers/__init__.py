@@ -15,6 +15,7 @@ from typing import Final
 
 from enecg import files as places
 from enecg.errors import InputError, ReadError
+from enecg.readers.missing import without_codes
 from enecg.recording import Recording
 
 FAMILIES: Final = ("wfdb", "dicom", "muse", "philips", "edf", "csv")  # asked in this order; csv takes any other text
@@ -60,7 +61,7 @@ def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
         family = family_of(path)
         if family is not None:
             recording: Recording = import_module(f"enecg.readers.{family}").read(path, rate, unit)
-            return recording
+            return without_codes(recording)
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except InputError as error:

@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeVar
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.leads import STANDARD, canonical
+from enecg.leads import STANDARD, canonical, electrodes, is_ecg_label
 from enecg.recording import Amplitude, amplitude_of
 
 T = TypeVar("T", str, float)
@@ -35,17 +35,32 @@ def caught_warnings() -> Generator[list[warnings.WarningMessage]]:
         yield caught
 
 
-def choose_leads(names: Sequence[str]) -> tuple[list[int], dict[str, str]]:
+def choose_leads(names: Sequence[str], where: str) -> tuple[list[int], dict[str, str]]:
     """Return the rows of a file's signals that are leads, and a note (code -> sentence) on those left out.
 
     Where any of the twelve standard leads is there, only these are taken: the others are breathing, pressure,
-    time columns. A file with none of them (a single `ECG` channel) keeps all its signals.
+    time columns. Without them, the channels that are labelled ECG or EKG are taken, and without these all signals.
+    Electrodes of an EEG (C3, C4 beside F3 or an ECG channel) are no chest leads.
+
+    Args:
+        names: labels of all signals of the file.
+        where: file, for the error message.
+
+    Raises:
+        ReadError: the only names that look like leads are electrodes of an EEG.
     """
-    standard = [row for row, name in enumerate(names) if canonical(name) in STANDARD]
-    if not standard:
+    foreign = electrodes(names)
+    chosen = [row for row, name in enumerate(names) if canonical(name) in STANDARD and row not in foreign]
+    chosen = chosen or [row for row, name in enumerate(names) if is_ecg_label(name)]
+    if not chosen and foreign:
+        raise ReadError(
+            f"{where}: {', '.join(names[row] for row in foreign)} may be electrodes of an EEG, and no channel is "
+            "labelled ECG; name chest leads V1 to V6"
+        )
+    if not chosen:
         return list(range(len(names))), {}
-    skipped = [name for row, name in enumerate(names) if row not in standard]
-    return standard, {"skipped_signals": f"left out: {', '.join(skipped)} (no ECG leads)"} if skipped else {}
+    skipped = [name for row, name in enumerate(names) if row not in chosen]
+    return chosen, {"skipped_signals": f"left out: {', '.join(skipped)} (no ECG leads)"} if skipped else {}
 
 
 def common_amplitude(units: Sequence[str | None], names: Sequence[str], where: str) -> tuple[np.ndarray, Amplitude]:

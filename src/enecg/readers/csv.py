@@ -69,7 +69,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     columns = [_Column.parse(heading) for heading in headings]
     if not any(canonical(column.name) in STANDARD for column in columns):
         raise ReadError(f"{where}: no column is named after a lead; the first row must name them, such as I,II,V1")
-    rows, notes = choose_leads([column.name for column in columns])
+    rows, notes = choose_leads([column.name for column in columns], where)
     names = [columns[row].name for row in rows]
 
     whole = next((facts.pop(key) for key in _UNIT_KEYS if key in facts), None)

@@ -97,7 +97,7 @@ def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -
         raise ReadError(f"{where}: a hemodynamic waveform without an ECG lead")
     chosen, notes = simultaneous(groups, where)
     names = [name for group in chosen for name in group.names]
-    rows, skipped = choose_leads(names)
+    rows, skipped = choose_leads(names, where)
     notes.update(skipped)
     wanted = {names[row] for row in rows}
     channels = [channel for group in chosen for channel in channels_of(group, wanted, notes)]

@@ -53,7 +53,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     if not signals:
         raise ReadError(f"{where}: there is no signal in it")
     _check_times(header, data, where)
-    rows, skipped = choose_leads([signal.name for signal in signals])
+    rows, skipped = choose_leads([signal.name for signal in signals], where)
     chosen = [signals[row] for row in rows]
     counts = {signal.count for signal in chosen}
     if len(counts) > 1:

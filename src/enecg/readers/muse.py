@@ -118,7 +118,7 @@ class _Rhythm:
         if off:
             gone = ", ".join(name for name in self.names if name in off)
             notes["leads_off"] = f"left out: {gone}; the file says that the lead was off (LeadOff)"
-        rows, skipped = choose_leads(self.names)
+        rows, skipped = choose_leads(self.names, where)
         notes.update(skipped)
         found = [
             Channel(

@@ -53,7 +53,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
                         f"export it as version {_VERSIONS[-1]}")  # fmt: skip
     layout = _Layout.of(root, where)
     stored = _leads(layout, where)
-    rows, skipped = choose_leads(layout.names)
+    rows, skipped = choose_leads(layout.names, where)
     notes = {**_doubts(root, layout), **skipped}
     recorded = day(_attribute(root.find("dataacquisition"), "date"), *_DATES)
     return _without_pulse(

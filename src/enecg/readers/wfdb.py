@@ -56,7 +56,7 @@ def read(path: Path, rate: float | None, unit: str | None, ignore_checksums: boo
     names = [line.name for line in plan.signals if line.name]
     if len(names) < len(plan.signals):
         raise ReadError(f"{where}: signals have no names; write the lead's name at the end of each signal line")
-    rows, notes = choose_leads(names)
+    rows, notes = choose_leads(names, where)
     rows = _of_one_rate(plan.signals, rows, notes)
     frame_rate = stated_or_given(header.rate, rate, "rate", where)
     if header.undeclared:
