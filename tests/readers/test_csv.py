@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +141,13 @@ def test_a_missing_sample_is_not_resampled_away(tmp_path: Path) -> None:
         ("time (s),I\n0,1\n", "not evenly spaced"),
         ("time (s),I\n0,1\n0,2\n", "not evenly spaced"),
         ("time (s),I\n0,1\nx,2\n", "column time: 'x' is not a number"),
+        ("time (s),I\n0:00.000,1\nx,2\n", "sample 2, column time: 'x' is not a time"),
+        ("I,II\n1_0,2\n", "sample 1, column I: '1_0' is not a number"),
+        ("I,II\n1,2\ninf,2\n", "sample 2, column I: 'inf' is not a number"),
+        ("I,II\n1,٣\n", "column II: '٣' is not a number"),
+        ("I,II\n1,1e999\n", "lead II holds a sample of inf"),
+        ("I,II\n1,2\n# a gap\n3,4\n", "line 3 is a comment between samples"),
+        ("I,II\n'mV'\n1,2\n", "the row of units has 1 columns, the first row names 2"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, told: str) -> None:
@@ -159,3 +168,111 @@ def test_the_caller_may_not_contradict_the_file(tmp_path: Path) -> None:
         read(write(tmp_path, "# rate: 250\n" + ONE_SAMPLE), rate=500, unit="mV")
     with pytest.raises(ReadError, match="states unit mV, unit=uV contradicts it"):
         read(write(tmp_path, "# unit: mV\n" + ONE_SAMPLE), rate=500, unit="uV")
+
+
+ROWS = "".join(f"{i / 250:.3f},{i % 7},{i % 5}\n" for i in range(50))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"# rate: 500\n# unit: mV\ntime (s),I,II\n{ROWS}", "line `rate: 500` means 500 Hz, and column time 250 Hz"),
+        (f"# dt: 2 ms\n# unit: mV\ntime (s),I,II\n{ROWS}", "line `dt: 2 ms` means 500 Hz, and column time 250 Hz"),
+        ("# rate: 500\n# fs: 250\nI (mV)\n1\n", "line `rate: 500` means 500 Hz, and the line `fs: 250` 250 Hz"),
+        ("# rate: 500\n# rate: 250\nI (mV)\n1\n", "line `rate: 500` means 500 Hz, and the line `rate: 250` 250 Hz"),
+        ("# fs (kHz): 0.5\n# fs: 250\nI (mV)\n1\n", "line `fs: 0.5 khz` means 500 Hz"),
+        ("# rate: 500\n# units: uV\n# unit: mV\nI\n1\n", "the lines `units: uV` and `unit: mV` contradict"),
+        ("# rate: 500\n# unit: mV\nI (uV)\n1\n", "lead I: the heading states uV and a comment line `unit: mV`"),
+        ("# rate: 500\nI (uV),II\nmV,mV\n1,2\n", "column I states uV, and the row below it mV"),
+        ("# rate: 500\n# age: 61\n# Age: 16\nI (mV)\n1\n", "the lines `age: 61` and `age: 16` contradict each other"),
+        ("# rate: 500\n# samples: 3\nI (mV)\n1\n2\n", "the file states 3 samples and holds 2"),
+        ("# rate: 250\n# duration: 10 s\nI (mV)\n" + "1\n" * 4500, "a duration of 10 s and holds 18 s at 250 Hz"),
+        ("# rate: 500\n# unit: mV\ntime,I\n0,1\n4,2\n8,3\n", "column time goes up by 4, which fits 500 Hz in no unit"),
+        ("time (s),t_ms,I (mV)\n0,0,1\n0.002,4,2\n0.004,8,2\n", "column time means 500 Hz, and column t 250 Hz"),
+    ],
+)
+def test_what_a_file_states_twice_must_agree(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ReadError) as caught:
+        read(write(tmp_path, text))
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# rate: 500\n# fs: 500 Hz\n# unit: uV\n# units: µV\nI (μV),II\n1,2\n3,4\n",
+        "# sampling interval: 2 ms\n# rate: 0.5 kHz\nI/uV,II / uV\n1,2\n3,4\n",
+        "# Sampling frequency (Hz): 5e2\nI_uV,II uV\n1,2\n3,4\n",
+        "# rate: 500\n# samples: 2\n# duration: 4 ms\nI (uV),II (uV)\n1,2\n3,4\n",
+        "# rate: 500\nI,II,sample\nuV,uV,\n1,2,0\n3,4,1\n",
+        "# rate: 500\n# unit: uV\ntime,I,II\n0,1,2\n1,3,4\n",  # a running number
+        "# rate: 500\n# unit: uV\ntimestamp,I,II\n1700000000000,1,2\n1700000000002,3,4\n",  # ms
+        "# rate: 500\n# unit: uV\ntime,I,II\n2026-01-01 10:00:00,1,2\n2026-01-01 10:00:00,3,4\n",
+        "'Elapsed time','I','II'\n'hh:mm:ss.mmm','uV','uV'\n'0:59.999',1,2\n'1:00.001',3,4\n",
+        "'Elapsed time','I','II'\n'seconds','uV','uV'\n10.000,1,2\n10.002,3,4\n",
+        "time (us);I (uV);II (uV)\n0;1;2\n2000;3;4\n",
+        "seconds,I/uV,II/uV\n0,1,2\n0.002,3,4\n",
+        "# rate: 500\n# unit: uV\nI;II\n1;2,0\n3;4,000\n",
+    ],
+)
+def test_what_agrees_is_read(tmp_path: Path, text: str) -> None:
+    recording = read(write(tmp_path, text))
+    assert (recording.leads, recording.rate, recording.amplitude) == (("I", "II"), 500.0, "mV")
+    np.testing.assert_allclose(recording.signal, [[0.001, 0.003], [0.002, 0.004]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("I\tII\n-312\t1,234\n5\t-2,001\n", "'1,234' may be a thousand or a decimal number"),
+        ("I;II\n-312;1.234\n", "'1.234' may be a thousand or a decimal number"),
+        ("I,II\n-312,1.234\n", "'1.234' may be a thousand or a decimal number"),
+        ("I;II\n1,234,567;1,000,000\n", "'1,234,567' may be a thousand"),
+        ("I;II\n1.234,5;0,1\n", "numbers have commas and points"),
+    ],
+)
+def test_thousands_marks_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(ReadError, match=re.escape(told)):
+        read(write(tmp_path, "# rate: 500\n# unit: uV\n" + text))
+
+
+@pytest.mark.parametrize("text", ["I;II\n1,234;2,001\n", "I;II\n1,234;0\n0,5;1\n", "I\n1.234\n-0.312\n"])
+def test_decimals_that_look_like_thousands_alone(tmp_path: Path, text: str) -> None:
+    recording = read(write(tmp_path, "# rate: 500\n# unit: mV\n" + text))
+    assert recording.signal[0, 0] == np.float32(1.234)
+
+
+def test_what_cannot_be_read_of_the_person_is_a_note(tmp_path: Path) -> None:
+    recording = read(write(tmp_path, "# rate: 500\n# age: old\n# sex: 1\nI (mV)\n1\n"))
+    assert recording.notes == {
+        "age": "not read: the age, as it is written in no known way",
+        "sex": "not read: the sex, as it is written in no known way",
+    }
+
+
+def test_a_single_channel_that_is_labelled_ecg(tmp_path: Path) -> None:
+    recording = read(write(tmp_path, "timestamp [ms];ecg [uV];acc\n0.000;12;1\n7.692;-13;2\n15.385;64;3\n"))
+    assert (recording.leads, recording.rate) == (("ecg",), 130.0)
+    assert recording.notes == {"skipped_signals": "left out: acc (no ECG leads)"}
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "told"),
+    [
+        ("csv-contradicts-itself/rates.csv", {}, "500 Hz, and column time 250 Hz"),
+        ("csv-contradicts-itself/twice.csv", {}, "fs: 250"),
+        ("csv-contradicts-itself/units.csv", {}, "units: uV"),
+        ("csv-contradicts-itself/micro.csv", {"rate": 500}, "states rate 250.0, rate=500 contradicts it"),
+        ("csv-thousands-comma/tab.tsv", {}, "may be a thousand"),
+        ("csv-unit-behind-a-slash/slash.csv", {"unit": "mV"}, "states unit uV, unit=mV contradicts it"),
+    ],
+)
+def test_files_that_contradict_themselves(shared_data: Path, name: str, stated: dict[str, Any], told: str) -> None:
+    with pytest.raises(ReadError, match=re.escape(told)):
+        read(shared_data.parent / "cases" / name, **stated)
+
+
+def test_a_unit_behind_a_slash(shared_data: Path) -> None:
+    recording = read(shared_data.parent / "cases" / "csv-unit-behind-a-slash" / "slash.csv")
+    assert recording.signal[0, 0] == np.float32(-0.00547) and len(recording.leads) == 12

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeVar
 
 import numpy as np
 
-from enecg.errors import ReadError
+from enecg.errors import InputError, ReadError
 from enecg.leads import STANDARD, canonical, electrodes, is_ecg_label
 from enecg.recording import Amplitude, amplitude_of
 
@@ -59,7 +59,7 @@ def choose_leads(names: Sequence[str], where: str) -> tuple[list[int], dict[str,
         )
     if not chosen:
         return list(range(len(names))), {}
-    skipped = [name for row, name in enumerate(names) if row not in chosen]
+    skipped = [name for row, name in enumerate(names) if row not in chosen and name]
     return chosen, {"skipped_signals": f"left out: {', '.join(skipped)} (no ECG leads)"} if skipped else {}
 
 
@@ -94,11 +94,25 @@ def stated_or_given(stated: T | None, given: T | None, what: str, where: str, re
     """
     if stated is None and given is None:
         raise ReadError(f"{where}: no {what} is stated; {remedy}say it with --{what} (in Python {what}=)")
-    if stated is not None and given is not None and stated != given:
+    if stated is not None and given is not None and not _agree(stated, given):
         raise ReadError(f"{where}: the file states {what} {stated}, {what}={given} contradicts it; drop the argument")
     said = given if stated is None else stated
     assert said is not None
     return said
+
+
+def same_unit(one: str, other: str) -> bool:
+    """Return whether two spellings mean one unit of amplitude (`uV` and `µV`)."""
+    try:
+        return amplitude_of(one, "") == amplitude_of(other, "")
+    except InputError:
+        return one.strip().lower() == other.strip().lower()
+
+
+def _agree(stated: str | float, given: str | float) -> bool:
+    if isinstance(stated, str) and isinstance(given, str):
+        return same_unit(stated, given)
+    return stated == given
 
 
 def first_line(error: Exception) -> str:

@@ -6,50 +6,35 @@
 I,II,V1
 0.012,0.034,-0.051
 ```
+
+What a file states twice must agree: two comment lines, a comment line and a heading, a rate and a time column.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.leads import STANDARD, canonical
-from enecg.readers.common import age_in_years, band_of, choose_leads, common_amplitude, sex_of, stated_or_given
+from enecg.leads import STANDARD, canonical, is_ecg_label
+from enecg.readers._csv_table import BLANK, Column, Table, table_of
+from enecg.readers._csv_time import check_length, is_time, rate_of_table
+from enecg.readers.common import (
+    age_in_years,
+    band_of,
+    choose_leads,
+    common_amplitude,
+    same_unit,
+    sex_of,
+    stated_or_given,
+)
 from enecg.recording import Recording, Subject
 
-_SEPARATORS: Final = ",;\t"
-_RATE_KEYS: Final = ("rate", "fs", "sampling rate", "sampling_rate", "sampling frequency", "sampling_frequency")
-_UNIT_KEYS: Final = ("unit", "units")
-_SECONDS: Final = {"s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "milliseconds": 1e-3}
-_JITTER: Final = 0.6  # of a step: printed times are rounded, a missing sample is a whole step
-_WHOLE_HZ: Final = 1e-3  # a rate from rounded times this close to whole hertz is that
-
-
-@dataclass(frozen=True)
-class _Column:
-    """A column's heading, such as `II (mV)`, `V1 [uV]`, `time_ms`, `Time (s)`."""
-
-    name: str
-    unit: str | None
-
-    @classmethod
-    def parse(cls, heading: str) -> _Column:
-        text = heading.strip(" \"'")
-        match = re.fullmatch(r"(.*?)\s*[(\[]\s*([^)\]]*?)\s*[)\]]", text) or re.fullmatch(
-            r"(time|t)[_ ](\w+)", text, flags=re.IGNORECASE
-        )
-        return cls(match[1], match[2]) if match else cls(text, None)
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds per unit, of a time column that states its unit."""
-        return _SECONDS.get((self.unit or "").lower()) if self.name.lower() in ("time", "t") else None
+_UNIT_KEYS: Final = ("unit", "units", "amplitude unit", "amplitude units", "voltage unit")
 
 
 def recognises(path: Path, head: bytes) -> bool:
@@ -61,31 +46,44 @@ def recognises(path: Path, head: bytes) -> bool:
 def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     """Read CSV separated by comma, semicolon or tab (the latter two also with decimal commas); blanks become NaN.
 
-    A lead's unit comes from its column's name, else from a comment line, else from `unit`; the rate from a comment
-    line, else from a time column, else from `rate`. Columns that are no leads are left out (`notes` names them).
+    A lead's unit comes from its heading or the row of units below, a comment line, or `unit`; the rate from a comment
+    line, a time column, or `rate`. Columns that are no leads are left out (`notes` names them).
+
+    Raises:
+        ReadError: rate or unit is not stated, or two statements contradict each other.
     """
     where = str(path)
-    facts, headings, lines, separator = _parts(path)
-    columns = [_Column.parse(heading) for heading in headings]
-    if not any(canonical(column.name) in STANDARD for column in columns):
+    table = table_of(path)
+    columns = table.columns
+    if not any(canonical(column.name) in STANDARD or is_ecg_label(column.name) for column in columns):
         raise ReadError(f"{where}: no column is named after a lead; the first row must name them, such as I,II,V1")
-    rows, notes = choose_leads([column.name for column in columns], where)
+    signals = [row for row, column in enumerate(columns) if not is_time(column)]
+    chosen, notes = choose_leads([columns[row].name for row in signals], where)
+    rows = [signals[at] for at in chosen]
     names = [columns[row].name for row in rows]
 
-    whole = next((facts.pop(key) for key in _UNIT_KEYS if key in facts), None)
-    remedy = "write a line `# unit: mV` on top or "
-    units = [stated_or_given(columns[row].unit or whole, unit, "unit", f"{where}, lead {columns[row].name}", remedy)
-             for row in rows]  # fmt: skip
+    whole = table.take_one(_UNIT_KEYS, where, same_unit)
+    units = [_unit(columns[row], whole, unit, f"{where}, lead {columns[row].name}") for row in rows]
     factors, amplitude = common_amplitude(units, names, where)
-    cells = _cells(lines, separator, len(headings), where)
+    if not table.cells:
+        raise ReadError(f"{where}: there are no samples below the column names")
+    _check_marks(table, rows, where)
+    stated = rate_of_table(table, rate, where)
     remedy = "write a line `# rate: 500` on top, name a column `time (s)` or `time (ms)`, or "
-    said = _rate(facts, columns, cells, where)
+    rate = stated_or_given(stated, rate, "rate", where, remedy)
+    check_length(table, rate, where)
+    age, sex = table.take_one(("age",), where), table.take_one(("sex", "gender"), where)
+    subject = Subject(age=age_in_years(age), sex=sex_of(sex))
+    said = (("age", age, subject.age), ("sex", sex, subject.sex))
+    unread = [name for name, text, value in said if text and value is None]
+    notes |= {name: f"not read: the {name}, as it is written in no known way" for name in unread}
+    facts = {key: "; ".join(values) for key, values in table.facts.items()}
     return Recording(
-        signal=np.stack([_numbers(cells, row, headings[row], where) for row in rows]) * factors[:, None],
-        rate=stated_or_given(said, rate, "rate", where, remedy),
+        signal=np.stack([table.numbers(row, where) for row in rows]) * factors[:, None],
+        rate=rate,
         leads=tuple(names),
         amplitude=amplitude,
-        subject=Subject(age=age_in_years(facts.pop("age", None)), sex=sex_of(facts.pop("sex", None))),
+        subject=subject,
         source=where,
         band=band_of("\n".join(f"{key}: {value}" for key, value in facts.items())),
         notes=notes,
@@ -93,71 +91,33 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     )
 
 
-def _parts(path: Path) -> tuple[dict[str, str], list[str], list[str], str]:
-    """The comments' facts, the headings, the rows below them, and the separator."""
-    raw = path.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
-    lines = text.rstrip("\r\n ").splitlines()
-    comments = [line.strip("# \t") for line in lines if line.startswith("#")]
-    rows = [line for line in lines if not line.startswith("#")]
-    while rows and not rows[0].strip():  # further down a blank line is a blank cell
-        del rows[0]
-    heading = rows[0] if rows else ""
-    separator = max(_SEPARATORS, key=heading.count)
-    pairs = [re.match(r"(?:([\w ]+?)\s*[:=]\s*)?(.*)", line) for line in comments]
-    facts = {(pair[1] or "comment").lower(): pair[2] for pair in pairs if pair}
-    return facts, heading.split(separator), rows[1:], separator
+def _unit(column: Column, whole: str | None, given: str | None, where: str) -> str:
+    """The unit of a lead, from its heading, the line for the whole file, or the caller."""
+    if column.unit and whole and not same_unit(column.unit, whole):
+        raise ReadError(
+            f"{where}: the heading states {column.unit} and a comment line `unit: {whole}`; correct one of them"
+        )
+    remedy = "write a line `# unit: mV` on top or "
+    return stated_or_given(column.unit or whole, given, "unit", where, remedy)
 
 
-def _cells(rows: Sequence[str], separator: str, count: int, where: str) -> list[list[str]]:
-    """The rows' cells as text, `count` in each."""
-    if not rows:
-        raise ReadError(f"{where}: there are no samples below the column names")
-    if separator != ",":
-        rows = [row.replace(",", ".") for row in rows]
-    cells = [row.split(separator) for row in rows]
-    for sample, row in enumerate(cells, start=1):
-        if len(row) != count:
-            raise ReadError(f"{where}: sample {sample} has {len(row)} columns, the first row names {count}")
-    return cells
+def _check_marks(table: Table, rows: Sequence[int], where: str) -> None:
+    """Raise `ReadError` where commas or points may group thousands, or where both occur.
 
-
-def _numbers(cells: Sequence[Sequence[str]], column: int, heading: str, where: str) -> np.ndarray:
-    values = np.empty(len(cells))
-    for sample, row in enumerate(cells):
-        text = row[column].strip(" \"'")
-        try:
-            values[sample] = float("nan" if text.lower() in ("", "na") else text)
-        except ValueError:
-            raise ReadError(f"{where}: sample {sample + 1}, column {heading}: {text!r} is not a number") from None
-    return values
-
-
-def _rate(
-    facts: dict[str, str], columns: Sequence[_Column], cells: Sequence[Sequence[str]], where: str
-) -> float | None:
-    """Hz, from a comment or else from the time column; None when neither says it."""
-    for key in _RATE_KEYS:
-        if key in facts:
-            text = facts.pop(key)
-            match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:Hz)?", text, flags=re.IGNORECASE)
-            if match is None:
-                raise ReadError(f"{where}: {key} {text!r} is not a rate in Hz, such as 500")
-            return float(match[1])
-    for row, column in enumerate(columns):
-        if column.seconds is not None:
-            times = _numbers(cells, row, column.name, where) * column.seconds
-            return _rate_of(times, where)
-    return None
-
-
-def _rate_of(times: np.ndarray, where: str) -> float:
-    """Hz, of evenly spaced times in seconds."""
-    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    if not step > 0 or np.abs(np.diff(times) - step).max() > _JITTER * step:
-        raise ReadError(f"{where}: times are not evenly spaced; resample to one rate")
-    whole = round(1 / step)
-    return float(whole) if abs(1 / step - whole) < _WHOLE_HZ * whole else 1 / step
+    A mark groups thousands, or may, where every number that has one is like 1,234 or 12,345,678, and others are whole.
+    """
+    texts = [row[column].strip(" \"'") for row in table.cells for column in rows]
+    marks = [mark for mark in ",." if any(mark in text for text in texts)]
+    if len(marks) > 1:
+        raise ReadError(
+            f"{where}: numbers have commas and points; write all with one decimal mark and no thousands marks"
+        )
+    for mark in marks:
+        grouped = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+")
+        marked = [text for text in texts if mark in text]
+        whole = any(text.lower() not in BLANK and mark not in text for text in texts)
+        if all(map(grouped.fullmatch, marked)) and (whole or any(text.count(mark) > 1 for text in marked)):
+            raise ReadError(
+                f"{where}: {marked[0]!r} may be a thousand or a decimal number, as others are whole; "
+                "write numbers without thousands marks"
+            )

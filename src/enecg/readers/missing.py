@@ -10,8 +10,9 @@ import numpy as np
 from enecg.leads import LIMB
 from enecg.recording import Recording
 
-# Steps from zero at which converters of 12, 14, 15, 16 and 24 bits end; exports write such a value for "no sample".
-_ENDS: Final = (2048, 8192, 16384, 32767, 32768, 8388608)
+# Steps from zero at which converters of 12, 14, 15, 16 and 24 bits end, and rows of nines: exports write such a value
+# for "no sample".
+_ENDS: Final = (999, 2048, 8192, 9999, 16384, 32767, 32768, 99999, 8388608)
 _INT16_LOWEST: Final = -32768  # the common code: a gap even where other samples lie near it
 _FEWEST: Final = 50  # other samples of a lead; among fewer, one that stands apart may be chance
 _LOOKED_AT: Final = 512  # samples from which a lead's step is read
