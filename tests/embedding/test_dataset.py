@@ -9,7 +9,7 @@ import pytest
 from small_experts import Summary, write_cohort
 
 from enecg.cohorts.manifest import Cohort
-from enecg.embedding.dataset import gather
+from enecg.embedding.dataset import gather, with_quality
 from enecg.embedding.pipeline import embed_recordings
 from enecg.embedding.store import source, store
 from enecg.embedding.store.source import stamp
@@ -96,6 +96,19 @@ def test_a_recording_that_one_expert_refuses_is_kept_for_the_others(cohort: Coho
     for name, matrix in data.embeddings.items():
         assert np.allclose(matrix[row], alone[name][0], atol=1e-4, equal_nan=True)
         assert np.allclose(matrix[others], whole.embeddings[name], atol=1e-4, equal_nan=True)
+
+
+def test_notes_of_the_files_come_with_the_quality(cohort: Cohort, tmp_path: Path) -> None:
+    some = read(cohort.path(5))
+    rows = [",".join([*some.leads, "Resp"]), *(",".join([*map(str, row), "0"]) for row in some.signal.T)]
+    (cohort.root / "breath.csv").write_text("\n".join([f"# rate: {some.rate}", "# unit: mV", *rows]))
+    table = cohort.table.assign(record=[*cohort.records[:7], "breath.csv"])
+    spoilt = Cohort.from_table(table.drop(columns="subject_id"), cohort.root, "spoilt")
+    data = with_quality(gather(spoilt, EXPERTS, Store(tmp_path / "store"), progress=False), workers=0)
+    notes = dict(zip(data.cohort.records, data.notes, strict=True))
+    assert notes.pop("breath.csv") == ("left out: Resp (no ECG leads)",)
+    assert set(notes.values()) == {()}
+    assert data.take(np.array([data.cohort.records.index("breath.csv")])).notes == [("left out: Resp (no ECG leads)",)]
 
 
 def test_where_nothing_is_left_the_first_reason_is_told(cohort: Cohort, tmp_path: Path) -> None:

@@ -201,6 +201,16 @@ def test_an_expert_that_refuses_recordings_is_judged_by_the_others(trained: Trai
     assert alone["weights"] == {"rhythm": 1.0, "beat": 0.0}
 
 
+def test_what_was_left_out_of_the_files_is_counted(trained: Trained) -> None:
+    bundle = enecg.load(trained.bundle)
+    data = gather(Cohort.load(trained.manifest), bundle.experts, Store(trained.store), progress=False)
+    notes: list[tuple[str, ...]] = [("left out: Resp (no ECG leads)",)] * 3 + [()] * (len(data.cohort) - 3)
+    document = run.evaluate(bundle.ensemble, replace(data, notes=notes), replicates=2).document
+    assert document["provenance"]["Left out of recordings"] == "left out: Resp (no ECG leads): 3 recordings"
+    silent = run.evaluate(bundle.ensemble, data, replicates=2).document
+    assert "Left out of recordings" not in silent["provenance"]
+
+
 # Leakage
 
 

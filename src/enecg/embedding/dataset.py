@@ -29,6 +29,7 @@ class Gathered:
         skipped: recordings that no expert has seen, with reasons.
         refused: recordings that some of the experts have not seen, with reasons.
         quality: codes of what the quality check found in each recording; empty where nobody asked.
+        notes: what was left out of each recording's file, in sentences; empty where nobody asked.
     """
 
     cohort: Cohort
@@ -36,12 +37,14 @@ class Gathered:
     skipped: list[Skipped]
     refused: list[Skipped]
     quality: Sequence[tuple[str, ...]] = ()
+    notes: Sequence[tuple[str, ...]] = ()
 
     def take(self, rows: np.ndarray) -> Gathered:
         """Some of the recordings."""
         embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
         quality = [self.quality[row] for row in rows] if self.quality else ()
-        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings, quality=quality)
+        notes = [self.notes[row] for row in rows] if self.notes else ()
+        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings, quality=quality, notes=notes)
 
 
 def gather(
@@ -77,7 +80,7 @@ def gather(
 
 
 def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
-    """The same with what the quality check finds in each recording, for which all are read again.
+    """Return the same with what the quality check finds in each recording, and its notes; all are read again.
 
     Args:
         data: of `gather`.
@@ -85,8 +88,10 @@ def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
     """
     paths = (data.cohort.path(row) for row in range(len(data.cohort)))
     with looking(paths, {}, workers) as answers:
-        found = [answer.findings if isinstance(answer, Prepared) else ("unreadable",) for answer in answers]
-    return replace(data, quality=found)
+        found = [
+            (each.findings, each.notes) if isinstance(each, Prepared) else (("unreadable",), ()) for each in answers
+        ]
+    return replace(data, quality=[codes for codes, _ in found], notes=[notes for _, notes in found])
 
 
 def gather_first(

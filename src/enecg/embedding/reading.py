@@ -42,12 +42,14 @@ class Prepared:
         refused: why it does not meet a spec.
         content: `Recording.content_hash()`.
         findings: codes of what the quality check found, none of them fatal.
+        notes: what was left out of the file, in sentences.
     """
 
     batches: Mapping[str, Batch]
     refused: Mapping[str, str]
     content: str
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def look(path: Place, specs: Specs) -> Prepared | Unusable:
     if not quality.usable:
         return Unusable("; ".join(finding.text for finding in quality.findings if finding.fatal))
     codes = dict.fromkeys(finding.code for finding in quality.findings)
-    return replace(prepare_all(recording, specs), findings=tuple(codes))
+    return replace(prepare_all(recording, specs), findings=tuple(codes), notes=tuple(recording.notes.values()))
 
 
 @contextmanager

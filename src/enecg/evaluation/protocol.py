@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -239,6 +240,8 @@ def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Targ
     if data.refused:
         first = f"{data.refused[0].record}: {data.refused[0].reason}"
         notes["Recordings that some experts could not see"] = f"{len(data.refused)}; first: {first}"
+    if counted := Counter(note for each in data.notes for note in each):
+        notes["Left out of recordings"] = "; ".join(f"{note}: {n} recordings" for note, n in counted.most_common(10))
     if problems:
         notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
     return notes | {f"Version of {name}": text for name, text in versions().items()}

@@ -111,6 +111,7 @@ def example(usable: bool = True) -> Example:
         "quality": []
         if usable
         else [{"code": "flat", "text": f"lead V1 is flat {EVIL}", "leads": ["V1"], "fatal": True}],
+        "notes": [f"left out: Resp {EVIL}"],
         "tasks": {
             "age": {"value": 61.23, "low": 49.04, "high": 74.0, "unit": "years", "weights": {"beat": 0.6, EVIL: 0.4}},
             "sex": {"probabilities": {"M": 0.09, "F": 0.91}, "decision": "F", "weights": {"beat": 1.0}},
@@ -224,6 +225,7 @@ def test_recording_with_its_predictions(whole: tuple[str, Page]) -> None:
         assert words in page.text
     assert "Not usable: do not rely on these predictions." in page.text
     assert f"lead V1 is flat {EVIL}" in page.text
+    assert page.text.count(f"left out: Resp {EVIL}") == 2
 
 
 def test_unknown_numbers_are_dashes(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from playwright.sync_api import Page, expect
 
 from enecg import NOTICE
 from enecg.readers import read
+from enecg.simulation import simulate
 
 pytestmark = pytest.mark.browser
 FORMATS = [
@@ -57,6 +58,19 @@ def test_a_file_that_says_no_unit_is_refused_until_the_user_says_it(page: Page, 
     page.get_by_role("button", name="Read again").click()
     page.locator("#view svg.ecg").wait_for()
     assert page.locator(".answer").count() == 6
+
+
+def test_what_was_left_out_of_a_file_is_shown_printed_and_listed(page: Page) -> None:
+    made = simulate(4).recording
+    rows = [",".join([*made.leads, "Resp"]), *(",".join([*map(str, row), "0"]) for row in made.signal.T)]
+    open_files(page, csv_file("breath.csv", "\n".join(["# rate: 500", "# unit: mV", *rows])))  # type: ignore[arg-type]
+    expect(page.get_by_role("list", name="Left out of the file")).to_have_text("Left out: Resp (no ECG leads).")
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    expect(page.locator(".print-footer")).to_contain_text("Notes: left out: Resp (no ECG leads).")
+    page.emulate_media(media="screen")
+    go(page, "Table")
+    expect(page.get_by_role("row").filter(has_text="breath.csv")).to_contain_text("left out: Resp (no ECG leads)")
 
 
 def test_a_recording_that_must_not_be_interpreted_is_drawn_without_answers(page: Page) -> None:

@@ -190,7 +190,8 @@ def _roc(name: str, block: Block, figures: TaskFigures) -> Html:
 def recording_section(index: int, example: Example) -> Html:
     """One recording: the drawing, whether it may be used, and each task's answer."""
     prediction = example.prediction
-    findings = join(html("<p>{text}</p>", text=finding["text"]) for finding in prediction["quality"])
+    texts = [*(finding["text"] for finding in prediction["quality"]), *prediction["notes"]]
+    findings = join(html("<p>{text}</p>", text=text) for text in texts)
     if not prediction["usable"]:
         words = "<strong>Not usable: do not rely on these predictions.</strong>"
         state = html(

@@ -63,7 +63,7 @@ function answersRow(item) {
 }
 
 function footer(item) {
-  const { recording, quality } = item.answer;
+  const { recording, quality, notes } = item.answer;
   const found = quality.length
     ? `Quality: ${quality.map((finding) => finding.text).join("; ")}.`
     : "Quality: nothing found.";
@@ -71,13 +71,14 @@ function footer(item) {
   const measured = qtc?.rr
     ? ` QTc ${number(qtc.fridericia)} ms (Fridericia), ${number(qtc.bazett)} ms (Bazett), RR ${number(qtc.rr)} ms.`
     : "";
+  const left = notes.length ? ` Notes: ${notes.join("; ")}.` : "";
   const { bundle, enecg } = item.about;
   const file = `${recording.format}, ${short(recording.seconds)} s, ${short(recording.rate)} Hz`;
   const source = `${file}; model ${bundle.slice(0, 12)}, EnECG ${enecg}; unconfirmed.`;
   return el(
     "footer",
     { class: "print-footer" },
-    el("p", {}, `${found}${measured} `, el("span", { class: "soft" }, source)),
+    el("p", {}, `${found}${left}${measured} `, el("span", { class: "soft" }, source)),
     el("p", { class: "notice" }, NOTICE, " True scale when printed at 100 %, not fitted to the page."),
   );
 }

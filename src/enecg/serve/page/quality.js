@@ -12,8 +12,22 @@ const UNITS = [
   ["unitless", "none (normalised)"],
 ];
 
-/** The findings as a list; fatal ones first. */
+/** The findings as a list, fatal ones first, and below them what was left out of the file. */
 export function findings(answer) {
+  return el("div", {}, found(answer), leftOut(answer));
+}
+
+/** What was left out of the file, or could not be used. */
+export function leftOut(answer) {
+  if (!answer.notes.length) return null;
+  return el(
+    "ul",
+    { class: "left-out", "aria-label": "Left out of the file" },
+    answer.notes.map((note) => el("li", {}, `${note[0].toUpperCase()}${note.slice(1)}.`)),
+  );
+}
+
+function found(answer) {
   const all = [...answer.quality].sort((a, b) => b.fatal - a.fatal);
   if (!all.length)
     return el("p", { class: "clean" }, "Nothing speaks against this recording. Swapped electrodes are not looked for.");
@@ -50,6 +64,7 @@ export function refusal(answer) {
       {},
       fatal.map((finding) => el("li", {}, el("strong", {}, finding.text), ". ", remedy(finding.code))),
     ),
+    leftOut(answer),
   );
 }
 

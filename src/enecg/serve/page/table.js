@@ -83,6 +83,11 @@ const LAST = [
     }),
   },
   {
+    id: "notes",
+    text: "Left out",
+    cell: (item) => ({ text: item.answer?.notes.join("; ") ?? "", key: item.answer?.notes.join("; ") || null }),
+  },
+  {
     id: "format",
     text: "Format",
     cell: (item) => ({ text: item.answer?.recording.format ?? "", key: item.answer?.recording.format ?? null }),
