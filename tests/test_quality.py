@@ -10,11 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from scipy.signal import resample_poly
+from scipy.signal import butter, resample_poly, sosfiltfilt
 
 from enecg import Recording, read
 from enecg.leads import LIMB, STANDARD
 from enecg.quality import SHORTEST, check
+from enecg.simulation import simulate
 
 Change = Callable[[np.ndarray], np.ndarray]
 
@@ -213,3 +214,80 @@ def test_too_few_samples_a_second_are_fatal(rate: float) -> None:
     recording = Recording(np.random.default_rng(0).normal(size=(12, round(20 * rate))), rate, STANDARD)
     (finding,) = check(recording).findings
     assert (finding.code, finding.fatal) == ("low_rate", True)
+
+
+def waves(kind: str, rng: np.random.Generator, rate: int, seconds: int) -> np.ndarray:
+    """Twelve leads of what is no ECG."""
+    count, t = rate * seconds, np.arange(rate * seconds) / rate
+    noise = rng.normal(size=(12, count))
+    made = {
+        "white noise": noise,
+        "uniform noise": rng.uniform(-1, 1, (12, count)),
+        "steps of noise": np.round(noise),
+        "noise of the band of an ECG": sosfiltfilt(butter(2, (0.5, 40), "band", fs=rate, output="sos"), noise, axis=1),
+        "random walk": np.cumsum(noise, axis=1),
+        "constant and noise": 5 + 0.1 * noise,
+        "ramp": np.linspace(-1, 1, count),
+        "ramp and noise": np.linspace(-100, 100, count) + 0.1 * noise,
+        "slow sine": np.sin(2 * np.pi * 1.2 * t),
+        "sine": np.sin(2 * np.pi * 5 * t),
+        "sine and noise": np.sin(2 * np.pi * 1.2 * t) + 0.1 * noise,
+        "square wave": np.sign(np.sin(2 * np.pi * 1.2 * t)),
+        "square wave and noise": np.sign(np.sin(2 * np.pi * 1.2 * t)) + 0.05 * noise,
+        "saw-tooth": t % 1,
+        "triangle": np.abs(t % 1 - 0.5),
+        "pulses": (t % 1 < 0.1).astype(float) + 0.01 * noise,
+    }[kind]
+    return np.broadcast_to(made, (12, count)) * rng.uniform(0.5, 2, (12, 1))
+
+
+@pytest.mark.parametrize("rate", [100, 250, 500])
+@pytest.mark.parametrize(
+    "kind",
+    ["white noise", "uniform noise", "steps of noise", "noise of the band of an ECG", "random walk",
+     "constant and noise", "ramp", "ramp and noise", "slow sine", "sine", "sine and noise", "square wave",
+     "square wave and noise", "saw-tooth", "triangle", "pulses"],
+)  # fmt: skip
+def test_what_is_no_ecg_is_not_interpreted(kind: str, rate: int) -> None:
+    rng = np.random.default_rng(rate)
+    for seconds in (5, 10, 30):
+        recording = Recording(waves(kind, rng, rate, seconds), rate, STANDARD, amplitude="normalised")
+        assert [finding.code for finding in check(recording).findings if finding.fatal] == ["no_ecg"]
+
+
+def test_no_real_recording_is_taken_for_noise(shared_data: Path) -> None:
+    """The other data sets are above; one recording of these holds nothing but noise."""
+    headers = [*sorted((shared_data / "code15").glob("*.hea")), *sorted((shared_data / "ludb").rglob("*.hea"))[::4]]
+    found = [header.name for header in headers if "no_ecg" in codes(read(header))]
+    assert found == ["1111271.hea"]
+
+
+def test_ventricular_tachycardia_and_generated_rhythms_are_ecgs(shared_data: Path) -> None:
+    headers = [shared_data / "cinc_chapman_ningbo" / f"JS{number}.hea" for number in range(45542, 45551)]
+    held = [read(header) for header in headers if header.is_file()]
+    assert len(held) >= 6
+    made = [simulate(seed, rhythm=rhythm).recording for seed in (1, 2) for rhythm in ("SR", "AFIB", "PVC")]
+    assert not any("no_ecg" in codes(recording) for recording in [*held, *made])
+
+
+def test_copies_of_one_lead(clean: list[Recording]) -> None:
+    copied = changed(clean[0], lambda signal: np.repeat(signal[1:2], 12, axis=0))
+    fatal = {finding.code for finding in check(copied).findings if finding.fatal}
+    assert fatal == {"identical"}
+    two = replace(clean[0], signal=clean[0].signal[[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]])
+    (finding,) = [finding for finding in check(two).findings if finding.code == "identical"]
+    assert (finding.leads, finding.fatal) == (("V5", "V6"), False)
+
+
+def test_one_sample_that_no_heart_gives(clean: list[Recording]) -> None:
+    def spiked(leads: slice) -> Change:
+        def change(signal: np.ndarray) -> np.ndarray:
+            signal[leads, 700] = 33 + np.arange(12)[leads]
+            return signal
+
+        return change
+
+    (one,) = check(changed(clean[0], spiked(slice(6, 7)))).findings
+    assert (one.code, one.leads, one.fatal) == ("amplitude_high", ("V1",), False)
+    every = check(changed(clean[0], spiked(slice(0, 12))))
+    assert "amplitude_high" in {finding.code for finding in every.findings if finding.fatal}

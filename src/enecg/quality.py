@@ -1,7 +1,8 @@
 """May this recording be interpreted? What speaks against it, in words, and whether that is fatal.
 
 Thresholds were set on 2,033 clinical recordings (PTB-XL, LUDB, CinC 2020/21) and on the noise tracks of the MIT-BIH
-Noise Stress Test Database; the figures stand beside them.
+Noise Stress Test Database; those of `no_ecg` on 2,193 (CODE-15 too) and on generated noise and waves. The figures stand
+beside them.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ LOWEST_RATE: Final = 50.0  # Hz; a QRS complex of 80 ms is then four samples, an
 FEWEST_LEADS: Final = 6  # of the twelve; two limb leads in mV give six by Einthoven's law, a single lead gives one
 LOST_SHARE: Final = 0.5  # of a lead that is gap, or stands still at one value: such a lead is not read
 FLAT_SECONDS: Final = 2.0  # at exactly one value; the longest seen in a connected lead is 1.4 s
-HIGHEST: Final = 20.0  # mV; a range above it, be it of one sample, is no heart's: microvolts read as mV give hundreds
+HIGHEST: Final = 20.0  # mV; a range above it, be it of one sample, is no heart's; microvolts read as mV give hundreds
 LOWEST: Final = 0.05  # mV; the smallest range seen is 0.2, and volts taken for millivolts give 0.001
 CLIP_SECONDS: Final = 0.01  # at the extreme value; an R peak is sharper
 CLIP_PLACES: Final = 3  # one plateau may be chance, or a calibration pulse
 OFF_PLANE: Final = 0.12  # of the limb leads' amplitude; simultaneous leads with their true gains reach 0.09
 WANDER_RATIO: Final = 0.75  # moving range of the baseline to QRS height, in half of the leads
+EVEN_ENERGY: Final = 6.0  # 95th percentile to median of the energy of slopes; least seen: 8.3 (ventricular tachycardia)
+FLAT_TOPPED: Final = 2.5  # kurtosis of the signal without its baseline; least seen: 3.1, saw-tooth 2.0, square 1.0
+TWO_LEVELS: Final = 0.05  # of the samples lie in the middle half of a lead's range; least seen: 0.17, pulses have none
+DRIFT_ONLY: Final = 0.1  # standard deviation without the baseline to that with it; least seen: 0.4, a ramp has 0.01
 NOISE_RATIO: Final = 0.025  # median fast deflection to QRS height, in half of the leads; muscle noise at 0 dB is above
 
 Leads = Mapping[str, np.ndarray]
@@ -38,7 +43,7 @@ class Finding:
 
     Attributes:
         code: for programs: `low_rate`, `too_short`, `missing_lead`, `gaps`, `flat`, `too_few_leads`, `amplitude_high`,
-            `amplitude_low`, `clipped`, `einthoven`, `baseline_wander`, `noise`.
+            `amplitude_low`, `clipped`, `einthoven`, `identical`, `baseline_wander`, `noise`, `no_ecg`.
         text: for people, one line.
         leads: which leads; empty when it concerns the whole recording.
         fatal: nothing can be read from the recording.
@@ -66,9 +71,9 @@ def check(recording: Recording) -> Quality:
     """Look for what makes a recording hard or impossible to interpret.
 
     Fatal are a recording that is too short or sampled too rarely, one with too few leads to read (absent, flat or
-    gaps), and amplitudes that no heart has. All else is a finding to be shown: one flat lead does not spoil the
-    others. Amplitudes and the limb leads' relation are judged in millivolts only. Swapped electrodes keep that
-    relation and are not seen.
+    gaps), amplitudes that no heart has, copies of one lead in most leads, and a signal that is no ECG in any lead.
+    All else is a finding to be shown: one flat lead does not spoil the others. Amplitudes and the limb leads'
+    relation are judged in millivolts only. Swapped electrodes keep that relation and are not seen.
     """
     if recording.rate < LOWEST_RATE:
         told = f"{recording.rate:g} Hz are too few to show a QRS complex; {LOWEST_RATE:g} are needed"
@@ -89,7 +94,7 @@ def check(recording: Recording) -> Quality:
         leads = _where(recording.leads, flat)
         findings.append(Finding("flat", f"{', '.join(leads)} flat for up to {still[flat].max():.1f} s", leads))
     if live:
-        findings += _clipping(live, recording.rate) + _disturbance(live, recording.rate)
+        findings += _identical(live) + _clipping(live, recording.rate) + _course(live, recording.rate)
         if recording.amplitude == "mV":
             findings += _amplitude(live) + _einthoven(live)
     return Quality(tuple(findings))
@@ -124,6 +129,18 @@ def _extent(recording: Recording, live: set[str]) -> list[Finding]:
     return findings
 
 
+def _identical(live: Leads) -> list[Finding]:
+    """Leads that hold the same samples: copies of one lead, which no heart gives."""
+    groups: dict[bytes, list[str]] = {}
+    for name, lead in live.items():
+        groups.setdefault(lead.tobytes(), []).append(name)
+    copies = max(groups.values(), key=len)
+    if len(copies) == 1:
+        return []
+    text = f"{', '.join(copies)} hold the same samples"
+    return [Finding("identical", text, tuple(copies), fatal=2 * len(copies) > len(live) > 2)]
+
+
 def _clipping(live: Leads, rate: float) -> list[Finding]:
     """Plateaus at a lead's highest or lowest value: the amplifier's or the file's rail."""
     shortest = max(3, round(CLIP_SECONDS * rate))
@@ -149,13 +166,46 @@ def _heights(signal: np.ndarray) -> np.ndarray:
     return np.asarray(high - low)
 
 
-def _disturbance(live: Leads, rate: float) -> list[Finding]:
-    """Baseline wander and broadband noise against the height of the QRS, in half of the leads or more."""
+def _course(live: Leads, rate: float) -> list[Finding]:
+    """What the course of the signal says: no ECG at all, or a disturbed one."""
     from scipy.ndimage import uniform_filter1d
 
     names, signal = tuple(live), np.stack(list(live.values()))
     baseline = uniform_filter1d(signal, round(rate), axis=1, mode="nearest")  # mean over one second
     upright = signal - baseline
+    return _no_ecg(names, signal, upright, rate) or _disturbance(names, baseline, upright, rate)
+
+
+def _no_ecg(names: tuple[str, ...], signal: np.ndarray, upright: np.ndarray, rate: float) -> list[Finding]:
+    """Look for signals that show no heart beat in any lead: noise, sine, square and saw-tooth waves, ramps.
+
+    QRS complexes are steep and brief, so the energy of slopes is uneven; noise and sine waves spread it evenly, as
+    ventricular fibrillation does. Each measure is compared in the lead that is most like an ECG.
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    tiny = np.finfo(np.float32).tiny
+    spread = np.maximum(upright.std(axis=1), tiny)
+    low, high = np.percentile(signal, (1, 99), axis=1)[..., None]
+    middle = (signal > low + (high - low) / 4) & (signal < high - (high - low) / 4)
+    smooth = uniform_filter1d(upright / spread[:, None], max(1, round(0.012 * rate)), axis=1, mode="nearest")
+    apart = max(1, round(0.02 * rate))
+    energy = uniform_filter1d((smooth[:, apart:] - smooth[:, :-apart]) ** 2, max(2, round(0.1 * rate)), axis=1)
+    median, upper = np.percentile(energy, (50, 95), axis=1)
+    judged = (
+        (spread / np.maximum(signal.std(axis=1), tiny), DRIFT_ONLY, "all leads only drift"),
+        (((upright / spread[:, None]) ** 4).mean(axis=1), FLAT_TOPPED, "all leads show a plain wave"),
+        (middle.mean(axis=1), TWO_LEVELS, "all leads jump between two levels"),
+        (upper / np.maximum(median, tiny), EVEN_ENERGY, "no lead shows QRS complexes"),
+    )
+    found = [text for measure, limit, text in judged if measure.max() < limit]
+    return [Finding("no_ecg", f"{text}: noise, fibrillation or no ECG", names, fatal=True) for text in found[:1]]
+
+
+def _disturbance(names: tuple[str, ...], baseline: np.ndarray, upright: np.ndarray, rate: float) -> list[Finding]:
+    """Baseline wander and broadband noise against the height of the QRS, in half of the leads or more."""
+    from scipy.ndimage import uniform_filter1d
+
     fast = upright - uniform_filter1d(upright, max(3, round(0.04 * rate)), axis=1, mode="nearest")
     height = np.maximum(_heights(upright), np.finfo(np.float32).tiny)
     # The median over time passes over the QRS complexes, which are fast too but brief.

@@ -115,6 +115,8 @@ const REMEDY = {
   clipped: "The amplifier's range was too small; amplitudes of these leads are unreliable.",
   einthoven: "Check the limb electrodes and the names of the leads.",
   baseline_wander: "Let the patient lie still, and check the electrodes' contact.",
+  identical: "These leads are copies; check how the file was made.",
+  no_ecg: "Check that the file holds an ECG and the electrodes are connected; ventricular fibrillation looks so, too.",
   noise: "Muscle tension or mains interference: let the patient relax, and check cables.",
 };
 
