@@ -59,6 +59,10 @@ def hemodynamic_without_leads(dataset: Any) -> None:
     dataset.WaveformSequence = dataset.WaveformSequence[:1]
 
 
+def beat_alone(dataset: Any) -> None:
+    dataset.WaveformSequence = dataset.WaveformSequence[1:]
+
+
 def all_disconnected(dataset: Any) -> None:
     for channel in rhythm(dataset).ChannelDefinitionSequence:
         channel.ChannelStatus = "DISCONNECTED"
@@ -120,9 +124,12 @@ def test_a_second_group_of_the_same_leads_is_named(changed: Callable[..., Path])
     assert recording.notes["groups"].startswith("left out: ")
 
 
-@pytest.mark.parametrize("offsets", [(), (0.0, 2500.0, 5000.0, 7500.0)])
-def test_a_printed_page_is_refused(changed: Callable[..., Path], offsets: tuple[float, ...]) -> None:
-    path = changed(regroup([0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], samples=2500, offsets=offsets))
+@pytest.mark.parametrize(
+    ("columns", "offsets"), [(4, ()), (4, (0.0, 2500.0, 5000.0, 7500.0)), (2, ()), (3, (0.0, 3333.0, 6666.0))]
+)
+def test_a_printed_page_is_refused(changed: Callable[..., Path], columns: int, offsets: tuple[float, ...]) -> None:
+    rows = [list(range(start, start + 12 // columns)) for start in range(0, 12, 12 // columns)]
+    path = changed(regroup(*rows, samples=10_000 // columns, offsets=offsets))
     with pytest.raises(ReadError, match="as on a printed page"):
         read(path)
 
@@ -227,6 +234,7 @@ def test_samples_that_were_lost_do_not_go_unseen(tmp_path: Path, implicit: bool,
         (set_rhythm(WaveformBitsAllocated=8), "samples of kind SS in 8 bits do not exist"),
         (hemodynamic_without_leads, "a hemodynamic waveform without an ECG lead"),
         (all_disconnected, "hold no voltages"),
+        (beat_alone, "average beats and no rhythm"),
         (lead_called_twice, "lead I by code"),
     ],
 )

@@ -21,7 +21,7 @@ _COMPANDED: Final = ("MB", "AB")  # mu-law and A-law bytes
 _TYPES: Final = {"SB": "<i1", "UB": "<u1", "SS": "<i2", "US": "<u2", "SL": "<i4", "UL": "<u4"}
 _BEAT: Final = re.compile("median|average|template|representative|beat", re.IGNORECASE)
 _SHORT_BEAT: Final = 2.0  # seconds; a derived group below that is an average beat
-_PAGE_COLUMN: Final = 5.0  # seconds; leads that are spread over groups below that are the columns of a printed page
+_PAGE_COLUMN: Final = 5.0  # seconds; leads that are spread over groups no longer are the columns of a printed page
 _PADDED: Final = 0.1  # seconds that all channels must hold the padding value, where it is also the value of samples
 _NO_VOLTAGE: Final = ("DISCONNECTED", "INVALID", "TEST DATA", "UNCALIBRATED")
 _DOUBTFUL: Final = ("QUESTIONABLE", "UNZEROED")
@@ -82,9 +82,11 @@ def simultaneous(groups: Sequence[Group], where: str) -> tuple[list[Group], dict
     recordings the one with ECG leads that lasts longest is taken.
 
     Raises:
-        ReadError: the leads lie in short groups one after the other, as on a printed page.
+        ReadError: there is no rhythm, or its leads lie in short groups, as on a printed page.
     """
-    rhythms = [group for group in groups if not group.is_beat] or list(groups)
+    rhythms = [group for group in groups if not group.is_beat]
+    if not rhythms:
+        raise ReadError(f"{where}: it holds average beats and no rhythm; export it with its rhythm")
     if any(group.leads for group in rhythms):
         rhythms = [group for group in rhythms if group.leads]
     together: dict[tuple[float, float, int], list[Group]] = {}
@@ -96,7 +98,7 @@ def simultaneous(groups: Sequence[Group], where: str) -> tuple[list[Group], dict
     left = [group for group in rhythms if group not in chosen]
     leads = set().union(*(group.leads for group in chosen))
     others = set().union(*(group.leads for group in left)) - leads
-    is_page = len(chosen) > 1 and chosen[0].seconds < _PAGE_COLUMN
+    is_page = len(chosen) > 1 and chosen[0].seconds <= _PAGE_COLUMN
     if is_page or len(others) > len(leads):
         raise ReadError(f"{where}: its leads lie in groups that are not one recording, as on a printed page: "
                         f"{'; '.join(map(str, rhythms))}; export it with all leads at one time")  # fmt: skip
