@@ -22,7 +22,6 @@ from enecg.errors import InputError
 
 Place = Path | str
 
-RECORD_FILES: Final = (".hea", ".dat", ".mat")  # files of a WFDB record that is named without extension
 _URL: Final = re.compile(r"[a-zA-Z][\w+.-]+://")
 _CHANGED: Final = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "updated", "mtime",
                    "modified", "created")  # fmt: skip
@@ -228,41 +227,8 @@ def remove(at: Place) -> None:
             fs.rm_file(path)
 
 
-def signal_files(header: str) -> list[str]:
-    """The signal files that a WFDB header names."""
-    lines = [line.split() for line in header.splitlines() if not line.startswith("#")]
-    return list(dict.fromkeys(words[0] for words in list(filter(None, lines))[1:]))
-
-
-def record_files(at: Place) -> list[Place]:
-    """The files that a recording may consist of, by name alone: the file, or the usual ones of a WFDB record."""
-    name = name_of(at)
-    stem, dot, ending = name.rpartition(".")
-    if dot and f".{ending}" in RECORD_FILES:
-        return [at, *(join(parent_of(at), stem + each) for each in RECORD_FILES if each != f".{ending}")]
-    return [at, *(join(parent_of(at), name + each) for each in RECORD_FILES)]
-
-
-@contextmanager
-def brought(url: str) -> Generator[Path]:
-    """A recording's files, brought into a folder that is gone when the context ends; where they lie there.
-
-    A file that is not there is not brought: whoever reads the recording says so.
-    """
-    with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
-        home, wanted = Path(folder), [name_of(each) for each in record_files(url)]
-        if _bring(url, home / wanted[0]) and not wanted[0].endswith(RECORD_FILES):
-            yield home / wanted[0]
-            return
-        header = home / next(name for name in wanted if name.endswith(".hea"))
-        if header.exists() or _bring(f"{parent_of(url)}/{header.name}", header):
-            for name in signal_files(header.read_text("latin-1")):
-                if "/" not in name and not (home / name).exists():
-                    _bring(f"{parent_of(url)}/{name}", home / name)
-        yield home / wanted[0]
-
-
-def _bring(url: str, to: Path) -> bool:
+def bring(url: str, to: Path) -> bool:
+    """Copy the file of a URL to a local path; False when there is no such file."""
     fs, path = filesystem(url)
     try:
         with _told(url), fs.open(path, "rb") as source, to.open("wb") as file:

@@ -14,7 +14,7 @@ from enecg import files as places
 from enecg.cohorts import LAYOUTS
 from enecg.errors import InputError
 from enecg.files import Place
-from enecg.readers import HEAD_BYTES, holds_recording
+from enecg.readers import HEAD_BYTES, holds_recording, record_files
 
 ENDINGS: Final = (".hea", ".dcm", ".xml", ".edf", ".bdf", ".csv")  # of files that are taken for recordings in a folder
 # Files without an ending or with a number for one (as archives name them by DICOM's identifiers) are known by content.
@@ -64,7 +64,7 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
             found.items += _of_manifest(each)
         elif places.is_folder(each):
             before = len(found.items)
-            found.items += (Item(str(at), at) for at in _recordings(places.walk(each), found.left))
+            found.items += (Item(str(at), at) for at in _without_segments(_recordings(places.walk(each), found.left)))
             _check(each, len(found.items) - before)
         elif re.search(r"[*?[]", str(each)) and not places.is_file(each):
             matched = places.matching(each)
@@ -88,8 +88,16 @@ def _recordings(files: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
         ending = _ending(at)
         if _is_recording(at, ending):
             yield at
-        elif ending not in places.RECORD_FILES:
+        elif ending not in record_files.ENDINGS:
             left[ending] += 1
+
+
+def _without_segments(recordings: Iterable[Place]) -> list[Place]:
+    """The recordings without the segments of others, which are read as parts of those. By URL none is opened to see."""
+    found = list(recordings)
+    headers = [at for at in found if isinstance(at, Path) and at.suffix == ".hea"]
+    parts = {str(part) for header in headers for part in record_files.segments(header)}
+    return [at for at in found if str(at) not in parts]
 
 
 def _is_recording(at: Place, ending: str) -> bool:

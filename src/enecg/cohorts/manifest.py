@@ -36,7 +36,8 @@ from enecg.cohorts.query import matching
 from enecg.cohorts.split import shared_subjects as leakage
 from enecg.cohorts.split import subject_folds
 from enecg.errors import InputError
-from enecg.files import Place, join, name_of, parent_of, place, read_bytes, record_files
+from enecg.files import Place, join, name_of, parent_of, place, read_bytes
+from enecg.readers.record_files import usual_files
 from enecg.tasks import MISSING, Target, Task, cell_text, read_labels
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Cohort:
         if not isinstance(at, Path) or not isinstance(self.root, Path):
             return True
         root = _real(self.root.absolute())
-        links = [file for file in map(Path, record_files(at)) if file.is_symlink()]
+        links = [file for file in map(Path, usual_files(at)) if file.is_symlink()]
         return all(_real(file.absolute()).is_relative_to(root) for file in [at.parent, *links])
 
     def target(self, task: Task) -> Target:

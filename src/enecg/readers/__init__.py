@@ -16,6 +16,7 @@ from typing import Final
 from enecg import files as places
 from enecg.errors import InputError, ReadError
 from enecg.readers.missing import without_codes
+from enecg.readers.record_files import fetched
 from enecg.recording import Recording
 
 FAMILIES: Final = ("wfdb", "dicom", "muse", "philips", "edf", "csv")  # asked in this order; csv takes any other text
@@ -47,7 +48,7 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
 
 def _read_url(url: str, rate: float | None, unit: str | None) -> Recording:
     try:
-        with places.brought(url) as path:
+        with fetched(url) as path:
             try:
                 return replace(_read_path(path, rate, unit), source=url)
             except ReadError as error:

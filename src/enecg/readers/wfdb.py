@@ -15,9 +15,8 @@ from enecg.readers._wfdb_comments import person_and_facts
 from enecg.readers._wfdb_header import NO_FILE, SignalLine, WfdbHeader, check_file_name, named_files, parse, text_of
 from enecg.readers._wfdb_samples import physical
 from enecg.readers.common import band_of, choose_leads, common_amplitude, stated_or_given
-from enecg.recording import Amplitude, Recording
+from enecg.recording import LONGEST, Amplitude, Recording, check_rate
 
-_LONGEST: Final = 14 * 86400  # s; gaps between segments cost no bytes in the file, but memory here
 _FINEST: Final = 1e-12  # mV a step; median beats of PTB-XL+ have 1e-7
 _COARSEST: Final = 1e3  # mV a step, so that a record in whole volts is still read, and found to have no ECG
 
@@ -170,8 +169,9 @@ def _joined(
     frames = sum(part.frames for part in parts)
     if header.frames is not None and header.frames != frames:
         raise ReadError(f"{where}: the record states {header.frames} samples, its segments sum to {frames}")
-    if frames > _LONGEST * rate:
-        raise ReadError(f"{where}: {frames / rate / 86400:.1f} days; at most {_LONGEST // 86400} are read")
+    check_rate(rate * per_frame, where)
+    if frames / rate > LONGEST * 86400:  # gaps cost no bytes in the files, but memory here
+        raise ReadError(f"{where}: {frames / rate / 86400:.4g} days are no ECG; at most {LONGEST:g} are read")
     names = [line.name for line in chosen]
     joined = np.full((len(chosen), frames * per_frame), np.nan, np.float32)
     amplitudes, start = set(), 0

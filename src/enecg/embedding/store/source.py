@@ -13,10 +13,11 @@ from typing import Final
 
 from enecg import files as places
 from enecg.files import Place
+from enecg.readers.record_files import ENDINGS, stored_files, usual_files
 
 ASKED: Final = 64  # URLs that a server is asked about at a time
 PORTION: Final = 1024  # recordings whose places are held at a time
-READING: Final = 1  # raised whenever a file is read to other samples, or judged otherwise: all are read again
+READING: Final = 2  # raised whenever a file is read to other samples, or judged otherwise: all are read again
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def stamp(at: str | Place) -> str | None:
     at = places.place(at)
     where = at.resolve() if isinstance(at, Path) else at
     try:
-        facts = [places.fact(file) for file in _files(where)] if isinstance(where, Path) else _facts(where)
+        facts = [places.fact(file) for file in stored_files(where)] if isinstance(where, Path) else _facts(where)
     except OSError:
         return None
     text = "|".join([str(READING), str(where), *facts])
@@ -74,23 +75,13 @@ def stamps(wanted: Iterable[Place | None]) -> Generator[str]:
             yield from (pool.map if any(isinstance(at, str) for at in some) else map)(one, some)
 
 
-def _files(place: Path) -> list[Path]:
-    """The file itself; a WFDB record's header and the files that it names, whichever of them stands for the record."""
-    named = place.is_file()
-    header = place.with_suffix(".hea") if named else place.with_name(f"{place.name}.hea")
-    if named and not header.is_file():
-        return [place]
-    signals = [place.parent / name for name in places.signal_files(header.read_text(encoding="latin-1"))]
-    return list(dict.fromkeys([*([place] if named else []), header, *signals]))
-
-
 def _facts(url: str) -> list[str]:
-    """As `_files`, but the header is not opened: one request less for each recording of an archive."""
+    """As `stored_files`, but the header is not opened: one request less for each recording of an archive."""
     facts = []
-    for file in places.record_files(url):
+    for file in usual_files(url):
         with suppress(FileNotFoundError):
             facts.append(places.fact(file))
-        if facts and not places.name_of(url).endswith(places.RECORD_FILES) and file == url:
+        if facts and not places.name_of(url).endswith(ENDINGS) and file == url:
             break
     if not facts:
         raise FileNotFoundError(url)
