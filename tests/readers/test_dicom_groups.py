@@ -141,6 +141,18 @@ def test_hemodynamic_with_ecg_leads(changed: Callable[..., Path]) -> None:
     np.testing.assert_array_equal(read(changed(change)).signal, read(REAL).signal)
 
 
+def test_a_group_without_leads_is_named(changed: Callable[..., Path]) -> None:
+    def change(dataset: Any) -> None:
+        regroup([0, 1, 2], [3], offsets=(0.0, 0.0))(dataset)
+        dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.9.2.1"
+        source = dataset.WaveformSequence[1].ChannelDefinitionSequence[0].ChannelSourceSequence[0]
+        source.CodeValue, source.CodeMeaning = "109016", "Aortic pressure"
+
+    recording = read(changed(change))
+    assert recording.leads == STANDARD[:3]
+    assert recording.notes == {"groups": "left out: other multiplex groups: Aortic pressure (10 s at 1000 Hz from 0 s)"}
+
+
 def test_zeros_are_samples_though_zero_is_the_padding_value(changed: Callable[..., Path]) -> None:
     def change(dataset: Any) -> None:
         group = rhythm(dataset)

@@ -86,6 +86,14 @@ def test_data_records_that_the_header_does_not_count_are_read_with_a_note(cases:
     assert recording.notes == {"records": "the header states 6 data records, 10 are there; all are read"}
 
 
+def test_the_code_for_a_missing_sample_is_a_gap(cases: Path) -> None:
+    recording = read(cases / "missing-sample-code-read-as-voltage" / "code.edf")
+    gaps = np.isnan(recording.signal)
+    assert gaps.all(axis=0).sum() == 10  # 40 ms
+    assert gaps.sum() == 12 * 10
+    assert "missing_samples" in recording.notes
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -33,7 +34,6 @@ class Group:
 
     item: Any  # of the Waveform Sequence
     where: str
-    names: list[str] = field(init=False)
     rate: float = field(init=False)
     n_samples: int = field(init=False)
 
@@ -46,7 +46,11 @@ class Group:
         if not (self.rate > 0 and math.isfinite(self.rate) and self.n_samples > 0 and stated):
             raise ReadError(f"{self.where}: damaged DICOM file: a group of {stated} channels, {self.n_samples} samples "
                             f"at {self.rate:g} Hz")  # fmt: skip
-        self.names = [_lead(channel, self.where) for channel in channels]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Its channels' leads, or what else they are called."""
+        return [_lead(channel, self.where) for channel in self.item.ChannelDefinitionSequence]
 
     @property
     def seconds(self) -> float:
@@ -87,10 +91,9 @@ def simultaneous(groups: Sequence[Group], where: str) -> tuple[list[Group], dict
     rhythms = [group for group in groups if not group.is_beat]
     if not rhythms:
         raise ReadError(f"{where}: it holds average beats and no rhythm; export it with its rhythm")
-    if any(group.leads for group in rhythms):
-        rhythms = [group for group in rhythms if group.leads]
+    with_leads = [group for group in rhythms if group.leads] or rhythms
     together: dict[tuple[float, float, int], list[Group]] = {}
-    for group in sorted(rhythms, key=lambda group: group.item.get("WaveformOriginality") == "DERIVED"):
+    for group in sorted(with_leads, key=lambda group: group.item.get("WaveformOriginality") == "DERIVED"):
         joined = together.setdefault((group.start, group.rate, group.n_samples), [])
         if not any(set(group.names) & set(other.names) for other in joined):
             joined.append(group)

@@ -27,7 +27,8 @@ class _Tree(TreeBuilder):
         self._depth += 1
         if self._depth > DEEPEST:
             raise ReadError(f"XML nested over {DEEPEST} deep; this is not a recording")
-        return super().start(_bare(tag), {_bare(name): value for name, value in attrs.items()})
+        bare = {_bare(name): value for name, value in attrs.items()} if attrs else attrs
+        return super().start(_bare(tag), bare)
 
     def end(self, tag: str, /) -> Element:
         self._depth -= 1
@@ -85,7 +86,7 @@ def _parsed(content: bytes | str) -> Element:
 
 
 def _bare(name: str) -> str:
-    return name.rpartition("}")[2]
+    return name.rpartition("}")[2] if "}" in name else name
 
 
 def _is_utf8(raw: bytes) -> bool:
