@@ -153,6 +153,10 @@ def other_class(dataset: Any) -> None:
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.7"
 
 
+def unknown_class(dataset: Any) -> None:
+    dataset.SOPClassUID = "1.2.3"
+
+
 def big_endian(dataset: Any) -> None:
     dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
 
@@ -166,6 +170,7 @@ def no_waveform(dataset: Any) -> None:
     [
         (other_class, "Secondary Capture Image Storage, not an ECG waveform"),
         (no_waveform, "not an ECG waveform"),
+        (unknown_class, "a DICOM object of an unknown class"),
         (big_endian, "big-endian DICOM is not read here"),
         (set_rhythm(WaveformData=bytes(1000)), "truncated: 1000 bytes of the 240000"),
         (set_rhythm(WaveformSampleInterpretation="MB", WaveformBitsAllocated=8), "companded"),

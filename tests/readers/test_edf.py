@@ -148,3 +148,9 @@ def test_a_header_size_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ReadError, match="states a size of 1024 bytes, 2 signals make 768"):
         read(path)
+
+
+def test_messages_are_one_line_whatever_a_label_holds(tmp_path: Path) -> None:
+    with pytest.raises(ReadError, match="signal V1 x: damaged file") as caught:
+        read(write(tmp_path / "x", ["V1\n\x85x"], ecg(1), physical=("a\nb", "1")))
+    assert len(str(caught.value).splitlines()) == 1

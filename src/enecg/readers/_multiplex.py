@@ -197,10 +197,11 @@ def _runs(mask: np.ndarray, shortest: int) -> np.ndarray:
 def _lead(channel: Any, where: str) -> str:
     """The lead by its code, else by the code's meaning or the channel's label; these may not contradict each other."""
     source = channel.ChannelSourceSequence[0]
-    code, meaning = str(source.CodeValue), str(source.get("CodeMeaning") or "")
+    code, meaning, label = (" ".join(str(text or "").split()) for text in
+                            (source.CodeValue, source.get("CodeMeaning"), channel.get("ChannelLabel")))  # fmt: skip
     number = re.fullmatch(r"(?:2:|5\.6\.3-9-)(\d+)", code)
     coded = _LEAD_NUMBERS.get(int(number[1])) if number else None
-    stated = [coded or code, meaning, str(channel.get("ChannelLabel") or "")]
+    stated = [coded or code, meaning, label]
     standard = [canonical(text) for text in stated if canonical(text) in STANDARD]
     if len(set(standard)) > 1:
         raise ReadError(f"{where}: damaged DICOM file: a channel is lead {standard[0]} by code {code} and lead "

@@ -90,7 +90,8 @@ def _inflated(packed: bytes, where: str) -> bytes:
 def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -> Recording:
     items, storage = dataset.get("WaveformSequence"), dataset.get("SOPClassUID")
     if storage not in _STORAGE or not items:
-        kind = getattr(storage, "name", "unknown class")
+        name = getattr(storage, "name", "")  # the identifier itself, or what stands for it, where it is not known
+        kind = name if name != storage else "an unknown class"
         raise ReadError(f"{where}: a DICOM object of {kind}, not an ECG waveform")
     groups = [Group(item, where) for item in items]
     if storage == _HEMODYNAMIC and not any(group.leads for group in groups):

@@ -27,6 +27,7 @@ _STATUS: Final = "Status"  # BioSemi's channel of triggers
 _FIELDS: Final = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # bytes of a signal's header fields, in their order
 _ONSET: Final = re.compile(rb"([+-]\d+(?:\.\d*)?)(?:\x15\d+(?:\.\d*)?)?\x14")
 _REFERENCE: Final = re.compile(r"\s*-\s*ref$", re.IGNORECASE)  # the reference electrode, as in `ECG V1-Ref`
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _CLOCK: Final = 1e-3  # seconds that a data record may start early or late
 
 
@@ -265,7 +266,7 @@ def _text(raw: bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
         text = raw.decode("latin-1")
-    return text.replace("\x00", "").strip()
+    return _CONTROL.sub(" ", text).strip()  # a line of a message stays one line
 
 
 def _whole(raw: bytes, what: str, where: str) -> int:
