@@ -14,9 +14,9 @@ from enecg import files as places
 from enecg.cohorts import LAYOUTS
 from enecg.errors import InputError
 from enecg.files import Place
-from enecg.readers import HEAD_BYTES, holds_recording, record_files
+from enecg.readers import record_files
+from enecg.readers.registry import HEAD_BYTES, endings, holds_recording
 
-ENDINGS: Final = (".hea", ".dcm", ".xml", ".edf", ".bdf", ".csv")  # of files that are taken for recordings in a folder
 # Files without an ending or with a number for one (as archives name them by DICOM's identifiers) are known by content.
 _NO_ENDING: Final = re.compile(r"(\.\d*|\.(dicom|ima))?", re.IGNORECASE)
 _INDEX: Final = "DICOMDIR"  # the table of contents of a DICOM folder
@@ -51,7 +51,7 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
     """The recordings of an archive.
 
     Args:
-        wanted: a file; a folder, with its folders, of which the files with one of `ENDINGS` are taken, and those
+        wanted: a file; a folder, with its folders, of which the files with an ending of a format are taken, and those
             without an ending whose content is a recording; a pattern such as `a/**/*.dcm`; a manifest; the folder of a
             known data set. What is none of these is taken for a file; what is wrong with it is said when it is read.
 
@@ -77,10 +77,8 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
 
 def _check(at: Place, count: int) -> None:
     if not count:
-        endings = ", ".join(ENDINGS)
-        raise InputError(
-            f"{at}: no recording is there; a folder's are files with {endings}, or DICOM without an ending"
-        )
+        known = ", ".join(endings())
+        raise InputError(f"{at}: no recording is there; a folder's are files with {known}, or DICOM without an ending")
 
 
 def _recordings(files: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
@@ -102,7 +100,7 @@ def _without_segments(recordings: Iterable[Place]) -> list[Place]:
 
 def _is_recording(at: Place, ending: str) -> bool:
     """By its ending, or by its content where it has none."""
-    if ending in ENDINGS:
+    if ending in endings():
         return not (ending == ".csv" and _is_manifest(at))
     if not _NO_ENDING.fullmatch(ending) or places.name_of(at) == _INDEX:
         return False

@@ -1,27 +1,17 @@
-"""Readers: one file for each family of formats, chosen by what the file holds and not by its name alone.
-
-To add a family, write `enecg/readers/<family>.py` with two functions and name it in `FAMILIES`:
-
-- `recognises(path, head) -> bool`: is this file (its first bytes are `head`, empty when there is no such file) ours?
-- `read(path, rate, unit) -> Recording`: read it; `rate` and `unit` are what the caller says of a file that is silent.
-"""
+"""Readers: from a file of any known format to a `Recording`. `enecg.readers.registry` lists the formats."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
-from typing import Final
 
 from enecg import files as places
 from enecg.errors import InputError, ReadError
+from enecg.readers import registry
 from enecg.readers.missing import without_codes
 from enecg.readers.record_files import fetched
+from enecg.readers.registry import HEAD_BYTES, Format
 from enecg.recording import Recording
-
-FAMILIES: Final = ("wfdb", "dicom", "muse", "philips", "edf", "csv")  # asked in this order; csv takes any other text
-SELF_CONTAINED: Final = ("dicom", "muse", "philips", "edf")  # known by one file's content, whatever it is called
-HEAD_BYTES: Final = 4096
 
 
 def read(path: str | Path, *, rate: float | None = None, unit: str | None = None) -> Recording:
@@ -59,10 +49,9 @@ def _read_url(url: str, rate: float | None, unit: str | None) -> Recording:
 
 def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
     try:
-        family = family_of(path)
-        if family is not None:
-            recording: Recording = import_module(f"enecg.readers.{family}").read(path, rate, unit)
-            return without_codes(recording)
+        found = format_of(path)
+        if found is not None:
+            return without_codes(found.reader.read(path, rate, unit))
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except InputError as error:
@@ -72,12 +61,11 @@ def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
     if not path.exists():
         beside = "" if path.suffix == ".hea" else f", and no {path.name}.hea beside it"
         raise ReadError(f"{path}: no such file{beside}")
-    known = ", ".join(family.upper() for family in FAMILIES)
-    raise ReadError(f"{path}: not a format that is read here ({known}); convert it to one of them")
+    raise ReadError(f"{path}: not a format that is read here ({registry.names()}); convert it to one of them")
 
 
-def family_of(path: Path) -> str | None:
-    """The family of formats, one of `FAMILIES`, that takes a file; None when none does.
+def format_of(path: Path) -> Format | None:
+    """Return the format that takes a file; None when none does.
 
     Raises:
         ReadError: the path is a folder.
@@ -85,16 +73,7 @@ def family_of(path: Path) -> str | None:
     """
     if path.is_dir():
         raise ReadError(f"{path}: is a folder; name one recording's file")
-    head = _head(path)
-    for family in FAMILIES:
-        if import_module(f"enecg.readers.{family}").recognises(path, head):
-            return family
-    return None
-
-
-def holds_recording(head: bytes) -> bool:
-    """Return whether the first `HEAD_BYTES` of a file show that it holds a recording of a self-contained format."""
-    return any(import_module(f"enecg.readers.{family}").recognises(Path(), head) for family in SELF_CONTAINED)
+    return registry.find(path, _head(path))
 
 
 def _head(path: Path) -> bytes:

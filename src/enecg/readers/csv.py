@@ -34,6 +34,11 @@ from enecg.readers.common import (
 )
 from enecg.recording import Recording, Subject
 
+NAME: Final = "CSV"
+ENDINGS: Final = (".csv",)
+PACKAGES: Final = ()
+RECOGNISED_BY: Final = "text"
+
 _UNIT_KEYS: Final = ("unit", "units", "amplitude unit", "amplitude units", "voltage unit")
 
 

@@ -18,6 +18,11 @@ from enecg.readers._multiplex import Group, channels_of, simultaneous
 from enecg.readers.common import age_in_years, caught_warnings, choose_leads, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
+NAME: Final = "DICOM"
+ENDINGS: Final = (".dcm",)
+PACKAGES: Final = ("pydicom",)
+RECOGNISED_BY: Final = "content"
+
 _HEMODYNAMIC: Final = "1.2.840.10008.5.1.4.1.1.9.2.1"
 _STORAGE: Final = {
     "1.2.840.10008.5.1.4.1.1.9.1.1",  # 12-lead ECG

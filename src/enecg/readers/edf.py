@@ -21,6 +21,11 @@ from enecg.readers._dates import age_of, day
 from enecg.readers.common import choose_leads, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
+NAME: Final = "EDF"
+ENDINGS: Final = (".edf", ".bdf")
+PACKAGES: Final = ()
+RECOGNISED_BY: Final = "content"
+
 _BIOSEMI: Final = b"\xffBIOSEMI"
 _ANNOTATIONS: Final = ("EDF Annotations", "BDF Annotations")
 _STATUS: Final = "Status"  # BioSemi's channel of triggers

@@ -25,6 +25,11 @@ from enecg.readers._xml import document, number, text
 from enecg.readers.common import choose_leads, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
+NAME: Final = "MUSE XML"
+ENDINGS: Final = (".xml",)
+PACKAGES: Final = ("defusedxml.ElementTree",)
+RECOGNISED_BY: Final = "content"
+
 _DATES: Final = ("%m-%d-%Y", "%m/%d/%Y", "%Y-%m-%d", "%Y%m%d", "%d-%b-%Y")
 _YEARS_PER: Final = {"YEARS": 1.0, "MONTHS": 1 / 12, "WEEKS": 7 / 365.25, "DAYS": 1 / 365.25, "HOURS": 1 / 8766}
 _NOT_APPLIED: Final = ("FirstSampleBaseline", "LeadOffsetFirstSample")  # their meaning is not documented

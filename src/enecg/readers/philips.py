@@ -24,6 +24,11 @@ from enecg.readers._xml import document, number, text
 from enecg.readers.common import choose_leads, first_line, sex_of, stated_or_given
 from enecg.recording import Recording, Subject
 
+NAME: Final = "Philips XML"
+ENDINGS: Final = (".xml",)
+PACKAGES: Final = ("defusedxml.ElementTree", "ecgdatakit.parsing.codecs.xli")
+RECOGNISED_BY: Final = "content"
+
 _KINDS: Final = ("SierraECG", "PhilipsECG")
 _VERSIONS: Final = ("1.03", "1.04", "1.04.01", "1.04.02")
 _STANDARD_SETS: Final = ("STD-12", "10-WIRE")  # acquisitions whose first twelve channels are the standard leads

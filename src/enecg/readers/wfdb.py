@@ -17,6 +17,11 @@ from enecg.readers._wfdb_samples import physical
 from enecg.readers.common import band_of, choose_leads, common_amplitude, stated_or_given
 from enecg.recording import LONGEST, Amplitude, Recording, check_rate
 
+NAME: Final = "WFDB"
+ENDINGS: Final = (".hea",)
+PACKAGES: Final = ("wfdb",)
+RECOGNISED_BY: Final = "name"
+
 _FINEST: Final = 1e-12  # mV a step; median beats of PTB-XL+ have 1e-7
 _COARSEST: Final = 1e3  # mV a step, so that a record in whole volts is still read, and found to have no ECG
 

@@ -20,23 +20,20 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from enecg.errors import EnecgError, ReadError
-from enecg.readers import FAMILIES, family_of, read
+from enecg.readers import format_of, read
+from enecg.readers.registry import packages
 from enecg.recording import Recording
 from enecg.workers.framing import LARGEST, LENGTH, pack, recording_out, unpack
 from enecg.workers.pool import answering, place_of
 
 MIB: Final = 2**20
 OPEN_FILES: Final = 32
-# Loaded before the first fork, so that no file waits for them.
-_PACKAGES: Final = ("wfdb", "pydicom", "scipy.signal", "defusedxml.ElementTree",
-                    "ecgdatakit.parsing.codecs.xli",
-                    *(f"enecg.readers.{family}" for family in FAMILIES))  # fmt: skip
 
 
 def main() -> None:
     """Answer requests to read a file: `{"file", "shown", "rate", "unit"}`; limits are the command's only argument."""
     limits = json.loads(sys.argv[1])
-    for name in _PACKAGES:
+    for name in packages():  # loaded before the first fork, so that no file waits for them
         with suppress(ImportError):  # of an extra that is not installed: its reader says so
             import_module(name)
     forks = _Forks(limits)
@@ -167,7 +164,9 @@ def _read(request: dict[str, Any], limits: dict[str, Any]) -> tuple[dict[str, An
         return {"reason": f"{shown}: needs too much memory to read"}, []
     except Exception as error:
         return {"reason": f"{shown}: could not be read (an error of enecg)", "broken": place_of(error)}, []
-    return {**facts, "source": shown, "format": family_of(path)}, [samples]
+    found = format_of(path)
+    assert found is not None, "it was read"
+    return {**facts, "source": shown, "format": found.key}, [samples]
 
 
 def _check(recording: Recording, limits: dict[str, Any]) -> None:
