@@ -188,6 +188,16 @@ def test_ages_of_philips(philips: Callable[..., Path], age: bytes, expected: flo
     assert read(philips((rb"<years>60</years>", age))).subject.age == expected
 
 
+def test_the_calibration_pulse_shows_a_wrong_scale(shared_data: Path, tmp_path: Path) -> None:
+    content = (shared_data / "formats" / "philips_sierra_103.xml").read_bytes()
+    path = tmp_path / "x.xml"
+    path.write_bytes(content.replace(b"<signalresolution>5<", b"<signalresolution>2.5<"))
+    assert read(path).notes["pulse_height"].startswith("the calibration pulse is 0.5 mV high by the stated resolution")
+    path.write_bytes(content.replace(b"<signaloffset>0<", b"<signaloffset>396<"))
+    with pytest.raises(ReadError, match="signaloffset is 396, its unused channels rest at 0"):
+        read(path)
+
+
 def test_damage_of_compressed_samples_shows_in_the_calibration_pulse(shared_data: Path, tmp_path: Path) -> None:
     content = (shared_data / "formats" / "philips_sierra_103.xml").read_bytes()
     match = re.search(rb"<parsedwaveforms[^>]*>([^<]*)<", content)

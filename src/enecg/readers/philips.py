@@ -34,6 +34,7 @@ _VERSIONS: Final = ("1.03", "1.04", "1.04.01", "1.04.02")
 _STANDARD_SETS: Final = ("STD-12", "10-WIRE")  # acquisitions whose first twelve channels are the standard leads
 _YEARS_PER: Final = {"years": 1.0, "months": 1 / 12, "weeks": 7 / 365.25, "days": 1 / 365.25, "hours": 1 / 8766}
 _DATES: Final = ("%Y-%m-%d", "%m/%d/%Y")
+_PULSE: Final = 1000.0  # microvolts
 _TRUE: Final = ("true", "yes", "t", "1")
 
 
@@ -57,9 +58,10 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
         raise ReadError(f"{where}: a Philips file of type {kind or 'unknown'} {version} is not read here; "
                         f"export it as version {_VERSIONS[-1]}")  # fmt: skip
     layout = _Layout.of(root, where)
-    stored = _leads(layout, where)
+    notes = _doubts(root, layout)
+    stored = _leads(layout, notes, where)
     rows, skipped = choose_leads(layout.names, where)
-    notes = {**_doubts(root, layout), **skipped}
+    notes.update(skipped)
     recorded = day(_attribute(root.find("dataacquisition"), "date"), *_DATES)
     return _without_pulse(
         recording_of(
@@ -178,7 +180,7 @@ def _compressed(waves: Element, where: str) -> bool:
     return True
 
 
-def _leads(layout: _Layout, where: str) -> list[np.ndarray]:
+def _leads(layout: _Layout, notes: dict[str, str], where: str) -> list[np.ndarray]:
     """The stored integers of each lead; their number must be the stated one exactly."""
     encoding, content = layout.element.get("dataencoding", ""), "".join(layout.element.itertext())
     if encoding == "Plain" and not layout.compressed:
@@ -194,7 +196,7 @@ def _leads(layout: _Layout, where: str) -> list[np.ndarray]:
     except (binascii.Error, ValueError) as error:
         raise ReadError(f"{where}: damaged file: invalid base64; export it again") from error
     if layout.compressed:
-        return _decompressed(raw, layout, where)
+        return _decompressed(raw, layout, notes, where)
     if len(raw) % 2:
         raise ReadError(f"{where}: damaged file: {len(raw)} bytes are no whole number of samples of 16 bits")
     return _divided(np.frombuffer(raw, "<i2" if layout.signed else "<u2"), layout, where)
@@ -209,7 +211,7 @@ def _divided(values: np.ndarray, layout: _Layout, where: str) -> list[np.ndarray
     return list(values.reshape(len(layout.names), layout.count))
 
 
-def _decompressed(raw: bytes, layout: _Layout, where: str) -> list[np.ndarray]:
+def _decompressed(raw: bytes, layout: _Layout, notes: dict[str, str], where: str) -> list[np.ndarray]:
     package = require("ecgdatakit", "formats", "reading compressed Philips XML")
     from ecgdatakit.parsing.codecs.xli import xli_decode
 
@@ -233,18 +235,30 @@ def _decompressed(raw: bytes, layout: _Layout, where: str) -> list[np.ndarray]:
         raise ReadError(f"{where}: compressed leads in the order {' '.join(names)} are not read here; "
                         "export it in the standard order")  # fmt: skip
     for samples in spare:
-        _check_pulse(leads, samples, layout, where)
+        _check_pulse(leads, samples, layout, notes, where)
     return leads
 
 
-def _check_pulse(leads: list[np.ndarray], spare: np.ndarray, layout: _Layout, where: str) -> None:
+def _check_pulse(
+    leads: list[np.ndarray], spare: np.ndarray, layout: _Layout, notes: dict[str, str], where: str
+) -> None:
     """A spare channel holds nothing but the calibration pulse; every lead that is decoded rightly holds it too.
 
-    Each sample is stored as a difference from those before it, so any damage shows in the pulse at the end.
+    Each sample is stored as a difference from those before it, so any damage shows in the pulse at the end. The pulse
+    also shows the scale: it starts from 0 V and is 1 mV high.
     """
-    pulse = spare != spare[0]
+    if spare[0] != layout.zero:
+        raise ReadError(
+            f"{where}: signaloffset is {layout.zero}, its unused channels rest at {spare[0]}; export it again"
+        )
+    height = np.ptp(spare) * layout.step
+    if height and abs(height - _PULSE) > layout.step:
+        notes["pulse_height"] = (f"the calibration pulse is {height / 1000:g} mV high by the stated resolution, "
+                                 "1 mV is usual; check the amplitudes")  # fmt: skip
+    rises = np.flatnonzero(spare != spare[0])
+    begin = int(rises[0]) if len(rises) else len(spare)
     for name, samples in zip(layout.names, leads, strict=True):
-        if not np.array_equal(samples[pulse], spare[pulse]):
+        if not np.array_equal(samples[begin:], spare[begin:]):
             raise ReadError(f"{where}: damaged file: the calibration pulse at the end of lead {name} is not whole; "
                             "export it again")  # fmt: skip
 
