@@ -17,6 +17,7 @@ from enecg.errors import MissingExtra, ReadError
 from enecg.leads import STANDARD
 
 pydicom = pytest.importorskip("pydicom")
+from pydicom.data import get_testdata_file  # noqa: E402
 
 
 @pytest.fixture
@@ -195,6 +196,12 @@ def test_a_file_cut_short(tmp_path: Path, size: int) -> None:
     path.write_bytes(Path(REAL).read_bytes()[:size])
     with pytest.raises(ReadError):
         read(path)
+
+
+@pytest.mark.parametrize("name", ["CT_small.dcm", "JPEG2000.dcm", "MR_small_bigendian.dcm", "rtplan.dcm"])
+def test_an_image_is_refused_for_what_it_is(name: str) -> None:
+    with pytest.raises(ReadError, match=r"a DICOM object of [\w ]+ Storage, not an ECG waveform"):
+        read(get_testdata_file(name))
 
 
 def test_without_pydicom_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

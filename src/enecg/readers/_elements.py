@@ -20,7 +20,8 @@ _ITEM: Final = (0xFFFE, 0xE000)
 _ITEM_END: Final = (0xFFFE, 0xE00D)
 _SEQUENCE_END: Final = (0xFFFE, 0xE0DD)
 _META: Final = 0x0002  # the group that is always explicit
-_TRANSFER_SYNTAX: Final = 0x0010  # in that group
+_STORAGE_CLASS: Final = 0x0002  # in that group
+_TRANSFER_SYNTAX: Final = 0x0010
 _DEEPEST: Final = 32  # sequences within each other
 _FIRST: Final = 3  # elements that must be well-formed before a file without preamble is taken for DICOM
 _MAGIC: Final = b"DICM"
@@ -42,20 +43,19 @@ def begins_with_elements(head: bytes) -> bool:
     return True
 
 
-def file_meta(raw: bytes) -> tuple[str, int]:
-    """Return the transfer syntax of a file with a preamble, and the byte at which its data set begins.
+def file_meta(raw: bytes) -> tuple[str, str, int]:
+    """Return the storage class and the transfer syntax of a file with a preamble, and where its data set begins.
 
     Raises:
         ValueError: the file meta information is damaged.
     """
-    at, syntax = 132, b""
+    at, found = 132, {}
     while at + 12 <= len(raw) and struct.unpack_from("<H", raw, at)[0] == _META:
         element = struct.unpack_from("<H", raw, at + 2)[0]
         _, begin, size = _opened(raw, at, False)
         at = begin + size
-        if element == _TRANSFER_SYNTAX:
-            syntax = raw[begin:at]
-    return syntax.strip(b"\x00 ").decode("ascii", "replace"), at
+        found[element] = raw[begin:at].strip(b"\x00 ").decode("ascii", "replace")
+    return found.get(_STORAGE_CLASS, ""), found.get(_TRANSFER_SYNTAX, ""), at
 
 
 def check_elements(raw: bytes, implicit: bool, is_sequence: Callable[[tuple[int, int]], bool], where: str) -> None:

@@ -32,6 +32,7 @@ _STORAGE: Final = {
     _HEMODYNAMIC,  # with ECG leads beside the pressures
 }
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"  # the transfer syntax
+_META_BYTES: Final = 4096  # within which the file meta information lies
 _MOST_INFLATED: Final = 256 * 2**20  # bytes that a deflated file may grow to
 
 
@@ -48,31 +49,44 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     with a skew are moved, each with a note. `band` is set where every lead states both its filter frequencies.
     """
     pydicom = require("pydicom", "dicom", "reading DICOM")
-    where, raw = str(path), path.read_bytes()
+    where = str(path)
     try:
         with caught_warnings():  # of values that break the standard; what a measurement needs is checked here
-            return _recording(_dataset(raw, where), rate, unit, where)
+            return _recording(_dataset(path, where), rate, unit, where)
     except InputError:
         raise
     except (OSError, *DAMAGE, pydicom.errors.BytesLengthException, pydicom.errors.InvalidDicomError) as error:
         raise ReadError(f"{where}: damaged DICOM file: {first_line(error)}") from error
 
 
-def _dataset(raw: bytes, where: str) -> Any:
+def _dataset(path: Path, where: str) -> Any:
     """The data set, after its lengths were checked; pydicom would inflate without a bound and read on after damage."""
     import pydicom
 
-    has_preamble = raw[128:132] == b"DICM"
-    if has_preamble:
-        syntax, begin = file_meta(raw)
-        if syntax == _DEFLATED:
-            raw, has_preamble = _inflated(raw[begin:], where), False
+    with path.open("rb") as file:
+        raw = file.read(_META_BYTES)
+        has_preamble = raw[128:132] == b"DICM"
+        storage, syntax, begin = file_meta(raw) if has_preamble else ("", "", 0)
+        if storage and storage not in _STORAGE:  # such as an image, which need not be read to be refused
+            raise _not_an_ecg(pydicom.uid.UID(storage), where)
+        raw += file.read()
+    if syntax == _DEFLATED:
+        raw, has_preamble = _inflated(raw[begin:], where), False
     dataset = pydicom.dcmread(io.BytesIO(raw), force=not has_preamble)
+    if dataset.get("SOPClassUID") not in _STORAGE:
+        raise _not_an_ecg(dataset.get("SOPClassUID"), where)
     implicit, is_little_endian = dataset.original_encoding
     if not is_little_endian:
         raise ReadError(f"{where}: big-endian DICOM is not read here; convert it to Explicit VR Little Endian")
     check_elements(raw, bool(implicit), _is_sequence, where)
     return dataset
+
+
+def _not_an_ecg(storage: Any, where: str) -> ReadError:
+    name = getattr(storage, "name", "")  # the identifier itself, or what stands for it, where it is not known
+    return ReadError(
+        f"{where}: a DICOM object of {name if name != storage else 'an unknown class'}, not an ECG waveform"
+    )
 
 
 def _is_sequence(tag: tuple[int, int]) -> bool:
@@ -94,10 +108,8 @@ def _inflated(packed: bytes, where: str) -> bytes:
 
 def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -> Recording:
     items, storage = dataset.get("WaveformSequence"), dataset.get("SOPClassUID")
-    if storage not in _STORAGE or not items:
-        name = getattr(storage, "name", "")  # the identifier itself, or what stands for it, where it is not known
-        kind = name if name != storage else "an unknown class"
-        raise ReadError(f"{where}: a DICOM object of {kind}, not an ECG waveform")
+    if not items:
+        raise _not_an_ecg(storage, where)
     groups = [Group(item, where) for item in items]
     if storage == _HEMODYNAMIC and not any(group.leads for group in groups):
         raise ReadError(f"{where}: a hemodynamic waveform without an ECG lead")
