@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from enecg import InputError, Recording
 from enecg.leads import LIMB, STANDARD
-from enecg.recording import Subject, amplitude_of
+from enecg.quality import check
+from enecg.recording import Subject, amplitude_of, implausible
 
 
 def recording(leads: tuple[str, ...] = ("I", "II"), samples: int = 4, **facts: object) -> Recording:
@@ -50,16 +52,10 @@ def test_units_are_never_guessed(unit: str | None, told: str) -> None:
         (np.zeros((1, 2, 5)), 500, ("I",), "does not fit"),
         (np.zeros((2, 0)), 500, ("I", "II"), "is empty"),
         (np.zeros((0, 5)), 500, (), "is empty"),
-        (np.zeros((1, 5)), 0, ("I",), "a rate of 0 Hz is no ECG's; it must lie between 20 and 100,000 Hz"),
-        (np.zeros((1, 5)), -1, ("I",), "a rate of -1 Hz"),
-        (np.zeros((1, 5)), 19.9, ("I",), "a rate of 19.9 Hz"),
-        (np.zeros((1, 5)), 250_000, ("I",), r"a rate of 250000 Hz"),
-        (np.zeros((1, 5)), np.nan, ("I",), "a rate of nan Hz"),
-        (np.zeros((1, 5)), np.inf, ("I",), "a rate of inf Hz"),
-        (np.zeros((1, 20 * 86400 * 16)), 20, ("I",), "16 days at 20 Hz are no ECG; at most 15 days are read"),
-        (np.array([[0.0, np.inf]]), 500, ("I",), "lead I holds a sample of inf, which no unit explains"),
-        (np.array([[0.0, 1e300]]), 500, ("I",), "lead I holds a sample of inf"),
-        (np.array([[0.0, 0.0], [1.0, -1e16]]), 500, ("I", "II"), r"lead II holds a sample of 1e\+16"),
+        (np.zeros((1, 5)), 0, ("I",), "0 Hz is impossible"),
+        (np.zeros((1, 5)), -1, ("I",), "impossible"),
+        (np.zeros((1, 5)), np.nan, ("I",), "impossible"),
+        (np.zeros((1, 5)), np.inf, ("I",), "impossible"),
         (np.zeros((2, 5)), 500, ("C3", "F3"), "C3 may be electrodes of an EEG; name chest leads V1 to V6"),
         (np.zeros((2, 5)), 500, ("aVR", "avr"), "lead aVR occurs twice"),
     ],
@@ -132,3 +128,29 @@ def test_repr_says_nothing_of_the_person() -> None:
 
 def test_a_selection_by_another_spelling() -> None:
     assert Recording(np.zeros((1, 5)), 500, ("V1",)).select(["C1"]).leads == ("V1",)
+
+
+@pytest.mark.parametrize(
+    ("signal", "rate", "told"),
+    [
+        (np.zeros((2, 5)), 19.9, "a rate of 19.9 Hz is no ECG's; it must lie between 20 and 100,000 Hz"),
+        (np.zeros((2, 5)), 250_000, "a rate of 250000 Hz is no ECG's"),
+        (np.zeros((2, 5)), 1e300, r"a rate of 1e\+300 Hz is no ECG's"),
+        (np.zeros((2, 20 * 86400 * 16)), 20, "16 days at 20 Hz are no ECG; at most 15 days are read"),
+        (np.array([[0, 0], [0.0, np.inf]]), 500, "lead II holds a sample of inf, which no unit explains"),
+        (np.array([[np.nan, -np.inf], [0, 0]]), 500, "lead I holds a sample of inf"),
+        (np.array([[0, 1e300], [0, 0]]), 500, "lead I holds a sample of inf"),
+        (np.array([[0, 1e-13], [0, 0]]), 500, "no sample is larger than 1e-13, which no unit explains"),
+        (np.array([[0.0, np.nan], [1.0, -1e16]]), 500, r"lead II holds a sample of 1e\+16"),
+    ],
+)
+def test_what_can_be_no_ecg(signal: np.ndarray, rate: float, told: str) -> None:
+    odd = Recording(signal, rate, ("I", "II"))
+    assert re.match(told, implausible(odd) or "")
+    (finding,) = check(odd).findings
+    assert (finding.code, finding.fatal, finding.text) == ("implausible", True, implausible(odd))
+
+
+@pytest.mark.parametrize("rate", [20, 100_000])
+def test_what_can_be_one(rate: float) -> None:
+    assert implausible(Recording(np.array([[np.nan, -1e9]]), rate, ("I",))) is None

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from enecg.leads import LIMB, LIMB_ALGEBRA, STANDARD
-from enecg.recording import Recording
+from enecg.recording import Recording, implausible
 from enecg.signal import fill_gaps
 
 SHORTEST: Final = 5.0  # s; at 40 beats a minute this holds three beats, the least that shows a rhythm
@@ -42,8 +42,9 @@ class Finding:
     """One thing that speaks against a recording.
 
     Attributes:
-        code: for programs: `low_rate`, `too_short`, `missing_lead`, `gaps`, `flat`, `too_few_leads`, `amplitude_high`,
-            `amplitude_low`, `clipped`, `einthoven`, `identical`, `baseline_wander`, `noise`, `no_ecg`.
+        code: for programs: `implausible`, `low_rate`, `too_short`, `missing_lead`, `gaps`, `flat`, `too_few_leads`,
+            `amplitude_high`, `amplitude_low`, `clipped`, `einthoven`, `identical`, `baseline_wander`, `noise`,
+            `no_ecg`.
         text: for people, one line.
         leads: which leads; empty when it concerns the whole recording.
         fatal: nothing can be read from the recording.
@@ -75,6 +76,8 @@ def check(recording: Recording) -> Quality:
     All else is a finding to be shown: one flat lead does not spoil the others. Amplitudes and the limb leads'
     relation are judged in millivolts only. Swapped electrodes keep that relation and are not seen.
     """
+    if reason := implausible(recording):
+        return Quality((Finding("implausible", reason, fatal=True),))
     if recording.rate < LOWEST_RATE:
         told = f"{recording.rate:g} Hz are too few to show a QRS complex; {LOWEST_RATE:g} are needed"
         return Quality((Finding("low_rate", told, fatal=True),))

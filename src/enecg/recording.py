@@ -16,6 +16,7 @@ Amplitude = Literal["mV", "normalised"]
 
 RATES: Final = (20.0, 100_000.0)  # Hz; below lies a trend, and no device samples an ECG faster
 LONGEST: Final = 15.0  # days; patches record for 14
+_TINY: Final = 1e-12  # mV, or standard deviations; squares of less vanish in float32
 _ABSURD: Final = 1e15  # mV, or standard deviations; more comes from a wrong scale, and its square spoils float32
 
 _TO_MV: Final = {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolt": 1e-3,
@@ -40,25 +41,6 @@ def amplitude_of(unit: str | None, where: str) -> tuple[float, Amplitude]:
         return 1.0, "normalised"
     said = f"unit {unit!r} is not known" if key else "no amplitude unit is stated"
     raise InputError(f"{where}: {said}; state mV, uV or V, or 'unitless' for normalised samples")
-
-
-def check_rate(rate: float, where: str) -> None:
-    """Raise `InputError` for a sampling rate in Hz that no ECG has."""
-    low, high = RATES
-    if not low <= rate <= high:
-        raise InputError(f"{where}: a rate of {rate:g} Hz is no ECG's; it must lie between {low:g} and {high:,.0f} Hz")
-
-
-def _check_samples(signal: np.ndarray, names: Sequence[str], where: str) -> None:
-    """Raise `InputError` for samples that are infinite or beyond any scale; NaN marks a missing sample."""
-    with np.errstate(invalid="ignore"):
-        top = np.nanmax(np.abs(signal), axis=1, initial=0)
-    if (top > _ABSURD).any():
-        lead = int(np.argmax(top))
-        raise InputError(
-            f"{where}: lead {names[lead]} holds a sample of {top[lead]:.3g}, which no unit explains; "
-            "correct the scale, and leave missing samples blank (NaN)"
-        )
 
 
 @dataclass(frozen=True)
@@ -99,19 +81,15 @@ class Recording:
 
     def __post_init__(self) -> None:
         where = self.source or "recording"
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite; `implausible` says so
             signal = np.ascontiguousarray(self.signal, dtype=np.float32)
         names = tuple(canonical(name) for name in self.leads)
         if signal.ndim != 2 or signal.shape[0] != len(names):
             raise InputError(f"{where}: signal of shape {signal.shape} does not fit {len(names)} leads [lead, sample]")
         if signal.shape[1] == 0 or not names:
             raise InputError(f"{where}: the recording is empty")
-        check_rate(self.rate, where)
-        if signal.shape[1] / self.rate > LONGEST * 86400:
-            raise InputError(
-                f"{where}: {signal.shape[1] / self.rate / 86400:.4g} days at {self.rate:g} Hz are no ECG; at most "
-                f"{LONGEST:g} days are read, so check the rate or cut the recording"
-            )
+        if not (np.isfinite(self.rate) and self.rate > 0):
+            raise InputError(f"{where}: sampling rate {self.rate} Hz is impossible")
         if self.amplitude not in ("mV", "normalised"):
             raise InputError(f"{where}: amplitude must be 'mV' or 'normalised', not {self.amplitude!r}")
         check_unique(names, where)
@@ -120,7 +98,6 @@ class Recording:
                 f"{where}: {', '.join(self.leads[row] for row in foreign)} may be electrodes of an EEG; "
                 "name chest leads V1 to V6, or leave these signals out"
             )
-        _check_samples(signal, names, where)
         object.__setattr__(self, "signal", signal)
         object.__setattr__(self, "leads", names)
         object.__setattr__(self, "rate", float(self.rate))  # 500 and 500.0 are one rate, and give one hash
@@ -171,3 +148,38 @@ class Recording:
         digest.update(f"{self.rate!r}|{','.join(self.leads)}|{self.amplitude}|{self.band}".encode())
         digest.update(self.signal.tobytes())
         return digest.hexdigest()
+
+
+def implausible_length(rate: float, samples: int) -> str | None:
+    """Return why `samples` at `rate` Hz can be no ECG, in one line; None when nothing says so."""
+    low, high = RATES
+    if not low <= rate <= high:
+        return f"a rate of {rate:g} Hz is no ECG's; it must lie between {low:g} and {high:,.0f} Hz"
+    days = samples / rate / 86400
+    if days > LONGEST:
+        return (
+            f"{days:.4g} days at {rate:g} Hz are no ECG; at most {LONGEST:g} days are read, so check the rate or cut "
+            "the recording"
+        )
+    return None
+
+
+def implausible(recording: Recording) -> str | None:
+    """Return why a recording can be no ECG by its rate, length or scale, in one line; None when nothing says so.
+
+    Readers refuse such a file, and the quality check such a recording: time and memory grow with the rate, and samples
+    beyond any scale spoil what is computed from them.
+    """
+    if reason := implausible_length(recording.rate, recording.signal.shape[1]):
+        return reason
+    with np.errstate(invalid="ignore"):
+        top = np.fmax.reduce(np.abs(recording.signal), axis=1, initial=0)
+    if (top > _ABSURD).any():
+        lead = int(np.argmax(top))
+        return (
+            f"lead {recording.leads[lead]} holds a sample of {top[lead]:.3g}, which no unit explains; "
+            "correct the scale, and leave missing samples blank (NaN)"
+        )
+    if 0 < top.max() < _TINY:
+        return f"no sample is larger than {top.max():.3g}, which no unit explains; correct the scale"
+    return None

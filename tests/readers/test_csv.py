@@ -137,7 +137,7 @@ def test_a_missing_sample_is_not_resampled_away(tmp_path: Path) -> None:
         ("I (mV),II (sd)\n1,2\n", "leads II are normalised"),
         ("I (ohm),II (mV)\n1,2\n", "lead I: unit 'ohm' is not known"),
         ("# rate: fast\nI,II\n1,2\n", "rate 'fast' is not a rate in Hz"),
-        ("# rate: 0\nI,II\n1,2\n", "a rate of 0 Hz is no ECG's"),
+        ("# rate: 0\nI,II\n1,2\n", "0.0 Hz is impossible"),
         ("time (s),I\n0,1\n", "not evenly spaced"),
         ("time (s),I\n0,1\n0,2\n", "not evenly spaced"),
         ("time (s),I\n0,1\nx,2\n", "column time: 'x' is not a number"),

@@ -11,7 +11,7 @@ from enecg.readers import registry
 from enecg.readers.missing import without_codes
 from enecg.readers.record_files import fetched
 from enecg.readers.registry import HEAD_BYTES, Format
-from enecg.recording import Recording
+from enecg.recording import Recording, implausible
 
 
 def read(path: str | Path, *, rate: float | None = None, unit: str | None = None) -> Recording:
@@ -51,7 +51,10 @@ def _read_path(path: Path, rate: float | None, unit: str | None) -> Recording:
     try:
         found = format_of(path)
         if found is not None:
-            return without_codes(found.reader.read(path, rate, unit))
+            recording = found.reader.read(path, rate, unit)
+            if reason := implausible(recording):
+                raise ReadError(f"{path}: {reason}")
+            return without_codes(recording)
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except InputError as error:

@@ -15,7 +15,7 @@ from enecg.readers._wfdb_comments import person_and_facts
 from enecg.readers._wfdb_header import NO_FILE, SignalLine, WfdbHeader, check_file_name, named_files, parse, text_of
 from enecg.readers._wfdb_samples import physical
 from enecg.readers.common import band_of, choose_leads, common_amplitude, stated_or_given
-from enecg.recording import LONGEST, Amplitude, Recording, check_rate
+from enecg.recording import Amplitude, Recording, implausible_length
 
 NAME: Final = "WFDB"
 ENDINGS: Final = (".hea",)
@@ -174,9 +174,8 @@ def _joined(
     frames = sum(part.frames for part in parts)
     if header.frames is not None and header.frames != frames:
         raise ReadError(f"{where}: the record states {header.frames} samples, its segments sum to {frames}")
-    check_rate(rate * per_frame, where)
-    if frames / rate > LONGEST * 86400:  # gaps cost no bytes in the files, but memory here
-        raise ReadError(f"{where}: {frames / rate / 86400:.4g} days are no ECG; at most {LONGEST:g} are read")
+    if reason := implausible_length(rate * per_frame, frames * per_frame):  # gaps cost no bytes, but memory here
+        raise ReadError(f"{where}: {reason}")
     names = [line.name for line in chosen]
     joined = np.full((len(chosen), frames * per_frame), np.nan, np.float32)
     amplitudes, start = set(), 0
