@@ -170,7 +170,7 @@ def no_waveform(dataset: Any) -> None:
     ("change", "told"),
     [
         (other_class, "Secondary Capture Image Storage, not an ECG waveform"),
-        (no_waveform, "not an ECG waveform"),
+        (no_waveform, "a DICOM ECG that holds no waveform"),
         (unknown_class, "a DICOM object of an unknown class"),
         (big_endian, "big-endian DICOM is not read here"),
         (set_rhythm(WaveformData=bytes(1000)), "truncated: 1000 bytes of the 240000"),

@@ -165,7 +165,7 @@ def test_zeros_are_samples_though_zero_is_the_padding_value(changed: Callable[..
     recording = read(changed(change))
     assert np.isnan(recording.signal[:, 200:400]).all()
     assert np.isnan(recording.signal).sum() == 12 * 200
-    assert "padding value 0" in recording.notes["padding"]
+    assert recording.notes == {"padding_I": "not used: 2400 samples of I to V6 with the padding value 0"}
 
 
 @pytest.mark.parametrize(("kind", "bits"), [("SL", 32), ("US", 16), ("SB", 8), ("UB", 8)])

@@ -181,7 +181,10 @@ def _without_padding(stored: np.ndarray, group: Group, notes: dict[str, str]) ->
         held = np.broadcast_to(_runs(held.all(axis=0), math.ceil(_PADDED * group.rate)), stored.shape)
     if not held.any():
         return stored
-    notes["padding"] = f"not used: samples with the padding value {padding} ({held.sum()} over all channels)"
+    channels = f"{group.names[0]} to {group.names[-1]}"
+    notes[f"padding_{group.names[0]}"] = (
+        f"not used: {held.sum()} samples of {channels} with the padding value {padding}"
+    )
     return np.where(held, np.nan, stored)
 
 

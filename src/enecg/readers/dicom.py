@@ -109,7 +109,7 @@ def _inflated(packed: bytes, where: str) -> bytes:
 def _recording(dataset: Any, rate: float | None, unit: str | None, where: str) -> Recording:
     items, storage = dataset.get("WaveformSequence"), dataset.get("SOPClassUID")
     if not items:
-        raise _not_an_ecg(storage, where)
+        raise ReadError(f"{where}: a DICOM ECG that holds no waveform; export it with its Waveform Sequence")
     groups = [Group(item, where) for item in items]
     if storage == _HEMODYNAMIC and not any(group.leads for group in groups):
         raise ReadError(f"{where}: a hemodynamic waveform without an ECG lead")
