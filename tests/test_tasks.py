@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -164,3 +165,66 @@ def test_outputs() -> None:
     assert (SEX.outputs, SEX.output_names) == (1, ("F",))
     three = Task("x", "multilabel", "x", classes=("a", "b", "c"))
     assert (three.outputs, three.output_names) == (3, ("a", "b", "c"))
+
+
+def test_none_is_a_class_unless_the_task_says_that_it_is_missing() -> None:
+    cells = ["none", "LVH", "None", "RVH", "unknown", ""]
+    (task,) = parse_tasks("hyp:multiclass")
+    target = read_labels(task, ["none", "LVH", "none", "RVH", "unknown", ""])
+    assert target.task.classes == ("none", "LVH", "RVH")
+    assert target.known.tolist() == [True] * 4 + [False] * 2
+    assert target.notes == ("manifest: column hyp: 1 cells count as missing ('unknown' 1 times)",)
+    (told,) = parse_tasks("hyp:multiclass=h~none~refused[a == 1]")
+    assert (told.column, told.missing, told.where) == ("h", ("none", "refused"), "a == 1")
+    assert Task.from_dict(told.as_dict()) == told
+    target = read_labels(told, [*cells, "refused"])
+    assert target.task.classes == ("LVH", "RVH")
+    assert target.known.sum() == 2
+    assert "4 cells count as missing" in target.notes[0] and "'refused' 1 times" in target.notes[0]
+
+
+def test_a_task_of_an_earlier_version_has_no_words_of_its_own() -> None:
+    data = Task("x", "binary", "x").as_dict()
+    del data["missing"]
+    assert Task.from_dict(data).missing == ()
+
+
+def test_an_absence_is_the_negative_class() -> None:
+    (task,) = parse_tasks("hyp:binary")
+    target = read_labels(task, ["LVH", "none", "none"])
+    assert target.task.classes == ("none", "LVH")
+    assert target.y[:, 0].tolist() == [1, 0, 0]
+    with pytest.raises(InputError, match=r"binary needs two classes, found \['LVH'\]; 2 cells count as missing"):
+        read_labels(replace(task, missing=("none",)), ["LVH", "none", "none"])
+
+
+def test_a_multilabel_cell_can_say_that_no_finding_is_there() -> None:
+    (task,) = parse_tasks("f:multilabel")
+    target = read_labels(task, ["none", "AF;LBBB", "AF", "", "none;AF"])
+    assert target.task.classes == ("AF", "LBBB")
+    np.testing.assert_array_equal(target.y, [[0, 0], [1, 1], [1, 0], [np.nan] * 2, [np.nan] * 2])
+    assert target.problems == ("manifest: row 6, column f: 'none' stands beside AF",)
+    (silent,) = parse_tasks("f:multilabel~none")
+    assert read_labels(silent, ["none", "AF;LBBB", "AF"]).known.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("spec", "cells", "note"),
+    [
+        ("x:binary", ["a"] * 59 + ["b"], "only 1 of 60 labels are b, too few to learn from or to judge by"),
+        ("x:regression", [5.0] * 60, "all 60 labels are 5; nothing can be learned from them"),
+    ],
+)
+def test_labels_that_teach_little_are_told(spec: str, cells: list[object], note: str) -> None:
+    (task,) = parse_tasks(spec)
+    assert read_labels(task, cells).notes == (f"manifest: column x: {note}",)
+    assert read_labels(task, [*cells, *cells[-12:], *"ab" * 12] if "binary" in spec else [*cells, 6.0]).notes == ()
+
+
+@pytest.mark.parametrize(
+    "cells", [[*map(float, range(60)), 1e30], [5.0] * 60 + [1e30], [*map(float, range(60)), -1e15]]
+)
+def test_a_label_out_of_all_proportion_is_missing(cells: list[float]) -> None:
+    target = read_labels(parse_tasks("x:regression")[0], cells)
+    assert target.known.tolist() == [True] * 60 + [False]
+    assert "lies out of all proportion to the median" in target.problems[0]

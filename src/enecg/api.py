@@ -179,7 +179,7 @@ def evaluate(
     ensemble = loaded.ensemble.renamed(named)
     for task in named:
         cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
-    _tell_problems(run.labels(ensemble, cohort)[0].values(), say)
+    _tell_problems(list(run.labels(ensemble, cohort)[0].values()), say)
     data = with_quality(_gather(cohort, loaded.experts, ensemble.experts, store, progress, say))
     found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
     _tell("left out: ", found.left_out, say)
@@ -370,8 +370,9 @@ def _tell_skipped(skipped: Sequence[Skipped], say: Say) -> None:
     _tell("skipped ", [f"{each.record}: {each.reason}" for each in skipped], say)
 
 
-def _tell_problems(targets: Iterable[Target], say: Say) -> None:
+def _tell_problems(targets: Sequence[Target], say: Say) -> None:
     _tell("label taken as missing: ", [problem for target in targets for problem in target.problems], say)
+    _tell("note: ", [note for target in targets for note in target.notes], say)
 
 
 def _tell(kind: str, lines: Sequence[str], say: Say) -> None:

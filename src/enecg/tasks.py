@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
@@ -14,6 +15,9 @@ from enecg.errors import InputError
 
 Kind = Literal["regression", "binary", "multiclass", "multilabel"]
 MISSING = frozenset({"", "nan", "none", "na", "n/a", "null", "unknown", "<na>", "-"})
+FAR = 1e6  # spreads of the middle half from the median: such a label is a slip, and would drown all others
+FEWEST_TO_JUDGE = 10  # labels among which one can be out of proportion
+NONE = "none"  # no label in a name or a number; in a class it may be the finding that there is none
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Task:
         limits: labels outside [low, high] are sentinels of a broken field, and refused.
         aliases: spellings of labels -> class.
         where: row condition (as `--where`) under which a label counts; others are missing. Empty for all.
+        missing: words, in lower case, that mean a missing label beside the usual ones (`MISSING` without `none`).
     """
 
     name: str
@@ -43,6 +48,7 @@ class Task:
     limits: tuple[float, float] = (-math.inf, math.inf)
     aliases: tuple[tuple[str, str], ...] = ()
     where: str = ""
+    missing: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -68,7 +74,8 @@ class Task:
         low, high = data["limits"]
         limits = (-math.inf if low is None else low, math.inf if high is None else high)
         aliases = tuple((a, b) for a, b in data["aliases"])
-        return cls(**{**data, "limits": limits, "classes": tuple(data["classes"]), "aliases": aliases})
+        classes, missing = tuple(data["classes"]), tuple(data.get("missing", ()))
+        return cls(**{**data, "limits": limits, "classes": classes, "aliases": aliases, "missing": missing})
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +86,13 @@ class Target:
         task: with its classes known.
         y: float64 `[recording, output]`: the value, 0/1, or one 0/1 per class; NaN rows are unlabelled.
         problems: one line for each cell that could not be read and counts as missing.
+        notes: what else should be known of the labels: words that count as missing, labels that teach nothing.
     """
 
     task: Task
     y: np.ndarray
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def known(self) -> np.ndarray:
@@ -115,13 +124,17 @@ BUILT_IN: dict[str, Task] = {
 }  # fmt: skip
 
 
-_SPEC = re.compile(r"(?P<name>[\w.-]+)(:(?P<kind>\w+))?(=(?P<column>[^:=\[]+))?(\[(?P<where>.+)\])?")
+_SPEC = re.compile(
+    r"(?P<name>[\w.-]+)(:(?P<kind>\w+))?(=(?P<column>[^:=~\[]+))?(?P<missing>(~[^~=\[]+)*)(\[(?P<where>.+)\])?"
+)
 
 
 def parse_tasks(spec: str | Iterable[str]) -> list[Task]:
     """Read `--tasks`: `age`, `rr_interval=rr_mean_ms[rr_ok == 1]`, `superclass:multilabel`, `stay:regression=days`.
 
-    In brackets stands a row condition, as for `--where`: labels of other rows count as missing.
+    In brackets stands a row condition, as for `--where`: labels of other rows count as missing. Words behind `~` are
+    missing labels: `hypertrophy:multiclass~none~refused`. Without it `none` is a class, and in a multilabel cell it
+    says that no finding is there.
 
     Raises:
         InputError: an unknown name without a kind, an unknown kind, or a name given twice.
@@ -137,7 +150,9 @@ def parse_tasks(spec: str | Iterable[str]) -> list[Task]:
         name = match["name"]
         if name in tasks:
             raise InputError(f"--tasks: {name} is named twice")
-        tasks[name] = replace(_task(name, match["kind"], match["column"]), where=match["where"] or "")
+        missing = tuple(word.strip().lower() for word in match["missing"].split("~") if word.strip())
+        task = _task(name, match["kind"], match["column"])
+        tasks[name] = replace(task, where=match["where"] or "", missing=missing)
     if not tasks:
         raise InputError("--tasks: no task is named; try --tasks age,sex")
     return list(tasks.values())
@@ -159,19 +174,26 @@ def _task(name: str, kind: str | None, column: str | None) -> Task:
 
 
 def cell_text(value: object) -> str:
-    """A table's cell as text: blank when missing, `1` for 1.0 (a 0/1 column with gaps arrives as floats)."""
+    """Return a table's cell as text: blank when missing, `1` for 1.0 (a 0/1 column with gaps arrives as floats)."""
+    text = _text(value)
+    return "" if text.lower() in MISSING else text
+
+
+def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    text = str(value).strip()
-    return "" if text.lower() in MISSING else text
+    return str(value).strip()
 
 
 def read_labels(
     task: Task, values: Sequence[object], where: str = "manifest", names: Sequence[str] | None = None
 ) -> Target:
     """Turn a column's cells into a `Target`. Blank cells are missing labels (NaN), never a class.
+
+    `none` is a class, or in a multilabel cell no finding, unless the task says that it is missing. What else counts as
+    missing (`unknown`, `NA`, `-`) is counted in `Target.notes`.
 
     A cell that cannot be read (text where a number is needed, a class that the task does not have, a sentinel
     outside the limits) becomes a missing label and is reported in `Target.problems`: one bad cell does not
@@ -186,22 +208,45 @@ def read_labels(
     Raises:
         InputError: nothing is labelled, or the labels do not make two classes.
     """
-    texts = [cell_text(value) for value in values]
+    stated = [_text(value) for value in values]
+    words = MISSING | set(task.missing) if task.kind == "regression" else (MISSING - {NONE}) | set(task.missing)
+    texts = ["" if text.lower() in words else text for text in stated]
+    ignored = Counter(text for text in stated if text and text.lower() in words)
     if task.kind == "regression":
         y, problems = _numbers(task, texts)
     else:
         aliases = {alias.lower(): name for alias, name in task.aliases}
         cells = [[aliases.get(part.lower(), part) for part in _split(task, text)] for text in texts]
-        task = replace(task, classes=task.classes or _classes(task, cells, where))
+        task = replace(task, classes=task.classes or _classes(task, cells, where, ignored))
         y, problems = _one_hot(task, cells)
     told = tuple(
         f"{where}: {f'row {row + 2}' if names is None else names[row]}, column {task.column}: {reason}"
         for row, reason in problems
     )
     if not np.isfinite(y).any():
-        first = f"; first: {told[0]}" if told else ""
+        first = f"; first: {told[0]}" if told else _listed(ignored)
         raise InputError(f"{where}: column {task.column} has no label for task {task.name}{first}")
-    return Target(task, y, told)
+    notes = [f"{ignored.total()} cells count as missing{_listed(ignored)}"] if ignored else []
+    notes += _poor(task, y[np.isfinite(y[:, 0])])
+    return Target(task, y, told, tuple(f"{where}: column {task.column}: {note}" for note in notes))
+
+
+def _poor(task: Task, known: np.ndarray) -> list[str]:
+    """Say where labels teach little: all alike, or few of one class."""
+    if len(known) > 1 and (known == known[0]).all():
+        same = f"{known[0, 0]:g}" if task.kind == "regression" else "alike"
+        return [f"all {len(known)} labels are {same}; nothing can be learned from them"]
+    if task.kind == "binary":
+        counts = {task.classes[1]: int(known.sum()), task.classes[0]: int(len(known) - known.sum())}
+        rare = min(counts, key=lambda name: counts[name])
+        if counts[rare] < FEWEST_TO_JUDGE < len(known):
+            return [f"only {counts[rare]} of {len(known)} labels are {rare}, too few to learn from or to judge by"]
+    return []
+
+
+def _listed(words: Counter[str]) -> str:
+    """Words that count as missing, the most frequent first."""
+    return f" ({', '.join(f'{word!r} {n} times' for word, n in words.most_common(5))})" if words else ""
 
 
 def _one_hot(task: Task, cells: Sequence[Sequence[str]]) -> tuple[np.ndarray, list[tuple[int, str]]]:
@@ -209,6 +254,13 @@ def _one_hot(task: Task, cells: Sequence[Sequence[str]]) -> tuple[np.ndarray, li
     y = np.full((len(cells), len(index)), np.nan)
     problems = []
     for row, cell in enumerate(cells):
+        if task.kind == "multilabel" and NONE in map(str.lower, cell) and NONE not in index:
+            cell = [name for name in cell if name.lower() != NONE]
+            if cell:
+                problems.append((row, f"{NONE!r} stands beside {', '.join(cell)}"))
+            else:
+                y[row] = 0
+            continue
         known = [index[name] for name in cell if name in index]
         if len(known) < len(cell):
             strange = next(name for name in cell if name not in index)
@@ -227,18 +279,21 @@ def _split(task: Task, text: str) -> list[str]:
     return [part.strip() for part in text.split(";") if part.strip()]
 
 
-def _classes(task: Task, cells: Sequence[Sequence[str]], where: str) -> tuple[str, ...]:
-    counts: dict[str, int] = {}
-    for cell in cells:
-        for name in cell:
-            counts[name] = counts.get(name, 0) + 1
+def _classes(task: Task, cells: Sequence[Sequence[str]], where: str, ignored: Counter[str]) -> tuple[str, ...]:
+    counts = Counter(name for cell in cells for name in cell)
+    if task.kind == "multilabel":
+        counts = Counter({name: n for name, n in counts.items() if name.lower() != NONE})
+    missing = f"; {ignored.total()} cells count as missing{_listed(ignored)}" if ignored else ""
     if task.kind == "binary":
-        found = sorted(counts)
+        found = sorted(counts, key=lambda name: (name.lower() != NONE, name))  # the absence is the negative class
         if len(found) != 2:
-            raise InputError(f"{where}: column {task.column}: binary needs two classes, found {found or 'none'}")
+            raise InputError(
+                f"{where}: column {task.column}: binary needs two classes, found {found or 'none'}{missing}"
+            )
         return tuple(found)
     if len(counts) < 2:
-        raise InputError(f"{where}: column {task.column}: needs at least two classes, found {sorted(counts) or 'none'}")
+        found = sorted(counts)
+        raise InputError(f"{where}: column {task.column}: needs at least two classes, found {found or 'none'}{missing}")
     return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
@@ -260,4 +315,11 @@ def _numbers(task: Task, texts: Sequence[str]) -> tuple[np.ndarray, list[tuple[i
             y[row] = value
         else:
             problems.append((row, f"{text!r} is outside {low:g} to {high:g} {task.unit}".rstrip()))
-    return y, problems
+    known = y[np.isfinite(y)]
+    if len(known) >= FEWEST_TO_JUDGE:
+        lower, middle, upper = np.percentile(known, (25, 50, 75))
+        scale = FAR * (upper - lower if upper > lower else max(abs(middle), 1.0))
+        for row in np.flatnonzero(np.abs(y[:, 0] - middle) > scale):
+            problems.append((int(row), f"{texts[row]!r} lies out of all proportion to the median {middle:g}"))
+            y[row] = np.nan
+    return y, sorted(problems)

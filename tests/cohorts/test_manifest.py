@@ -284,3 +284,24 @@ def test_take(shared_data: Path) -> None:
     assert isinstance(some.table.index, pd.RangeIndex)
     mask = whole.table["sex"].to_numpy() == "F"
     assert len(whole.take(mask)) == mask.sum()
+
+
+def test_one_recording_with_contrary_labels_is_told() -> None:
+    table = pd.DataFrame({"record": ["a", "b", "c", "d"], "same_recording_as": ["", "a", "", "c"],
+                          "x": ["yes", "no", "yes", "yes"]})  # fmt: skip
+    target = Cohort.from_table(table, Path(), "m").target(parse_tasks("x:binary")[0])
+    assert target.notes == ("m: column x: a and b are one recording with contrary labels",)
+
+
+@pytest.mark.parametrize(
+    ("spec", "classes"),
+    [
+        ("hyp:multiclass", ("LVH", "RVH", "none")),
+        ("findings:multilabel", ("AF", "LBBB")),
+        ("isch:binary", ("none", "present")),
+    ],
+)
+def test_a_manifest_in_which_none_means_something(shared_data: Path, spec: str, classes: tuple[str, ...]) -> None:
+    cohort = Cohort.load(shared_data.parent / "cases" / "words-that-mean-no-finding" / "none.csv")
+    target = cohort.target(parse_tasks(spec)[0])
+    assert (set(target.task.classes), int(target.known.sum())) == (set(classes), len(cohort))

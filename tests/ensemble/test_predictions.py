@@ -178,3 +178,17 @@ def test_every_form_shows_what_was_left_out(trained: Trained, files: list[str], 
     for frame in (pd.read_csv(io.StringIO(done(*words, "csv").out)), pd.read_parquet(tmp_path / "answers.parquet")):
         assert list(frame["notes"]) == [note]
     assert f"note: {note}" in done(*words, "fhir").out
+
+
+def test_a_file_of_an_absurd_rate_costs_no_other_its_answer(trained: Trained, files: list[str], tmp_path: Path) -> None:
+    """Five seconds that state 250 kHz, and one at the highest rate that is read."""
+    paths = [tmp_path / "absurd.csv", tmp_path / "fast.csv"]
+    for path, rate in zip(paths, (250_000, 100_000), strict=True):
+        rows = "".join(f"{i % 7},{i % 5}\n" for i in range(2500))
+        path.write_text(f"# rate: {rate}\n# unit: uV\nI,II\n{rows}")
+    document = enecg.predict(trained.bundle, [paths[0], files[0], paths[1]])
+    assert [entry["record"] for entry in document["skipped"]] == [str(paths[0])]
+    assert "a rate of 250000 Hz is no ECG's" in document["skipped"][0]["reason"]
+    good, fast = document["predictions"]
+    assert (good["usable"], bool(good["tasks"])) == (True, True)
+    assert (fast["usable"], fast["tasks"]) == (False, {})

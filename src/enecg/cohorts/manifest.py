@@ -22,7 +22,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -158,7 +158,22 @@ class Cohort:
         cells = self.table[task.column]
         if task.where:
             cells = cells.where(matching(self.table, task.where, self.name))
-        return read_labels(task, list(cells), self.name, self.records)
+        target = read_labels(task, list(cells), self.name, self.records)
+        return replace(target, notes=(*target.notes, *self._contrary(target)))
+
+    def _contrary(self, target: Target) -> list[str]:
+        """One note for each recording that is held twice with labels that contradict each other."""
+        if "same_recording_as" not in self.table.columns:
+            return []
+        names = [link or record for link, record in zip(self.table["same_recording_as"], self.records, strict=True)]
+        first: dict[str, int] = {}
+        notes = []
+        for row in np.flatnonzero(target.known):
+            other = first.setdefault(names[row], int(row))
+            if not np.array_equal(target.y[row], target.y[other]):
+                pair = f"{self.records[other]} and {self.records[row]}"
+                notes.append(f"{self.name}: column {target.task.column}: {pair} are one recording with contrary labels")
+        return notes
 
     def take(self, rows: np.ndarray | Sequence[int]) -> Cohort:
         """Some of the recordings, by number or by a mask, in that order."""

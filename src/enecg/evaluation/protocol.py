@@ -235,13 +235,16 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskO
 
 
 def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
-    problems = [problem for target in targets for problem in target.problems]
+    held = list(targets)
+    problems = [problem for target in held for problem in target.problems]
     notes = {"Experts that have seen these data": "; ".join(overlaps(data.cohort, experts)) or "none that is known"}
     if data.refused:
         first = f"{data.refused[0].record}: {data.refused[0].reason}"
         notes["Recordings that some experts could not see"] = f"{len(data.refused)}; first: {first}"
     if counted := Counter(note for each in data.notes for note in each):
         notes["Left out of recordings"] = "; ".join(f"{note}: {n} recordings" for note, n in counted.most_common(10))
+    if of_labels := [note for target in held for note in target.notes]:
+        notes["Labels to be considered"] = "; ".join(of_labels)
     if problems:
         notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
     return notes | {f"Version of {name}": text for name, text in versions().items()}

@@ -156,7 +156,7 @@ def learnable(target: Target, fewest: int, parts: Sequence[np.ndarray] = (np.arr
     if task.kind == "multiclass":
         y = np.where((y.sum(1) > 0)[:, None], y, np.nan)
     classes = tuple(name for name, stays in zip(task.classes, kept, strict=True) if stays)
-    return Target(replace(task, classes=classes), y, (*target.problems, *told))
+    return Target(replace(task, classes=classes), y, (*target.problems, *told), target.notes)
 
 
 def fit_heads(
