@@ -161,9 +161,9 @@ def fit(
     """Train heads, weights and gate on a cohort, and save them as a bundle."""
     from enecg import api
     from enecg.cli import output as show
-    from enecg.ensemble.serialization.bundle import check_place
+    from enecg.ensemble.serialization.folder import check_target
 
-    check_place(out)
+    check_target(out)
     bundle = api.fit(
         manifest, tasks, experts, store,
         where=where, runtime=Runtime(runtime, precision), recipe=recipe, charge=charge, seed=seed,

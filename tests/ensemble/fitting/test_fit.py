@@ -102,6 +102,7 @@ def test_bundle_refuses_what_is_not_or_no_longer_one(ensemble: Ensemble, tmp_pat
     with pytest.raises(InputError, match=r"no bundle\.json"):
         bundle.load(tmp_path)
     (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").touch()
     with pytest.raises(InputError, match="not a bundle"):
         bundle.save(ensemble, tmp_path / "other")
     bundle.save(ensemble, tmp_path / "b")

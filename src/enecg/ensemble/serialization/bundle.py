@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -24,17 +23,20 @@ from enecg.ensemble.gates.clusters import Gate, Verdict
 from enecg.ensemble.gates.perceptron import MixtureGate
 from enecg.ensemble.heads.base import HeadState, restore_head
 from enecg.ensemble.heads.lora import CONFIG, Adapter
+from enecg.ensemble.serialization.folder import (
+    DOCUMENT,
+    check_target,
+    hashes,
+    open_document,
+    replace_folder,
+    restore,
+    sealed,
+)
 from enecg.errors import InputError
 from enecg.tasks import Task
 
-FORMAT = 7
+FORMAT = 8
 TENSORS = "tensors.safetensors"
-
-
-def check_place(folder: Path) -> None:
-    """Raise `InputError` when `folder` exists and is not a bundle, which `save` would not replace."""
-    if folder.exists() and not (folder / "bundle.json").is_file():
-        raise InputError(f"{folder}: exists and is not a bundle; choose another --out")
 
 
 def save(ensemble: Ensemble, folder: Path) -> str:
@@ -44,12 +46,14 @@ def save(ensemble: Ensemble, folder: Path) -> str:
         The bundle's hash.
 
     Raises:
-        InputError: `folder` exists and is not a bundle.
+        InputError: `folder` is a link, a file, the current folder, or holds anything that is not part of a bundle.
     """
     from safetensors.numpy import save_file
 
     folder = Path(folder)
-    check_place(folder)
+    check_target(folder)
+    folder = folder.resolve()
+    restore(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -60,16 +64,14 @@ def save(ensemble: Ensemble, folder: Path) -> str:
         for name, adapter in states.adapters.items():
             adapter.save(work / "adapters" / name)
         (work / "README.md").write_text(model_card(ensemble), encoding="utf-8")
-        document["files"] = _hashes(work)
-        text = json.dumps(document, indent=1, ensure_ascii=False)
-        (work / "bundle.json").write_text(text, encoding="utf-8")
+        document["files"] = hashes(work)
+        (work / DOCUMENT).write_text(sealed(document), encoding="utf-8")
         work.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.replace(folder)
+        digest = open_document(work)[1]
+        replace_folder(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return digest
 
 
 def load(folder: Path) -> tuple[Ensemble, str]:
@@ -78,28 +80,22 @@ def load(folder: Path) -> tuple[Ensemble, str]:
     Raises:
         InputError: not a bundle, a newer format, or a file that is missing or changed.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     folder = Path(folder)
-    path = folder / "bundle.json"
-    if not path.is_file():
-        raise InputError(f"{folder}: no bundle.json in it; give the folder that `enecg fit --out` wrote")
-    text = path.read_text(encoding="utf-8")
+    document, digest = open_document(folder)
     try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); fit or copy the bundle again") from None
-    if document.get("format") != FORMAT:
-        raise InputError(f"{path}: format {document.get('format')}, this version of enecg reads {FORMAT}")
-    for name, sha in document["files"].items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha:
-            raise InputError(f"{folder / name}: missing or changed since it was saved; copy the bundle again")
-    homes = sorted(path.parent for path in (folder / "adapters").rglob(CONFIG))
-    adapters = {home.relative_to(folder / "adapters").as_posix(): Adapter.load(home) for home in homes}
-    tensors = load_file(folder / TENSORS)
-    tensors |= {name: tensors[first] for name, first in document["same"].items()}
-    states = HeadState(document["heads"], tensors, adapters)
-    return _ensemble(document, states), hashlib.sha256(text.encode()).hexdigest()
+        homes = sorted(path.parent for path in (folder / "adapters").rglob(CONFIG))
+        adapters = {home.relative_to(folder / "adapters").as_posix(): Adapter.load(home) for home in homes}
+        tensors = load_file(folder / TENSORS)
+        tensors |= {name: tensors[first] for name, first in document["same"].items()}
+        return _ensemble(document, HeadState(document["heads"], tensors, adapters)), digest
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OSError, SafetensorError) as error:
+        reason = f"{type(error).__name__}: {error}".split("\n")[0]
+        raise InputError(
+            f"{folder}: its parts do not fit each other ({reason}); copy or fit the bundle again"
+        ) from None
 
 
 def _once(tensors: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, str]]:
@@ -210,12 +206,3 @@ def model_card(ensemble: Ensemble) -> str:
     lines += ["", "## Training", ""]
     lines += [f"- {key}: {value}" for key, value in training.items() if not isinstance(value, list | dict)]
     return "\n".join(lines) + "\n"
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {p.relative_to(folder).as_posix(): _sha256(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
