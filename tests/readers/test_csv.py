@@ -137,7 +137,9 @@ def test_a_missing_sample_is_not_resampled_away(tmp_path: Path) -> None:
         ("I (mV),II (sd)\n1,2\n", "leads II are normalised"),
         ("I (ohm),II (mV)\n1,2\n", "lead I: unit 'ohm' is not known"),
         ("# rate: fast\nI,II\n1,2\n", "rate 'fast' is not a rate in Hz"),
-        ("# rate: 0\nI,II\n1,2\n", "0.0 Hz is impossible"),
+        ("# rate: 0\nI,II\n1,2\n", "rate '0' is not a rate in Hz"),
+        ("# rate: 0\ntime (s),I (mV)\n0,1\n0.002,2\n", "rate '0' is not a rate in Hz"),
+        ('I,II\n1,2\n"3,4\n', "column I: '\"3' is not a number"),
         ("time (s),I\n0,1\n", "not evenly spaced"),
         ("time (s),I\n0,1\n0,2\n", "not evenly spaced"),
         ("time (s),I\n0,1\nx,2\n", "column time: 'x' is not a number"),
@@ -276,3 +278,49 @@ def test_files_that_contradict_themselves(shared_data: Path, name: str, stated: 
 def test_a_unit_behind_a_slash(shared_data: Path) -> None:
     recording = read(shared_data.parent / "cases" / "csv-unit-behind-a-slash" / "slash.csv")
     assert recording.signal[0, 0] == np.float32(-0.00547) and len(recording.leads) == 12
+
+
+def long(change: dict[int, str], row: str = "0.{0:03d},-1.{0:03d}") -> str:
+    """A file of 600 samples, some of which are written in another way."""
+    rows = [change.get(i, row.format(i)) for i in range(600)]
+    return "\n".join(["# rate: 100", "# unit: mV", "I,II", *rows])
+
+
+@pytest.mark.parametrize("cell", ["0.02", "+0.020", ".020", "2e-2", "0.0200", "1"])
+def test_a_number_that_is_written_unlike_all_others_is_a_note(tmp_path: Path, cell: str) -> None:
+    recording = read(write(tmp_path, long({20: f"{cell},-1.020"})))
+    assert recording.notes == {
+        "odd_numbers": f"doubtful: 1 of the numbers are written unlike all others (first: sample 21, column I: {cell})"
+    }
+    assert read(write(tmp_path, long({}))).notes == {}
+
+
+def test_numbers_that_are_written_in_many_ways_are_none(tmp_path: Path) -> None:
+    assert read(write(tmp_path, long({i: f"{i},0.5" for i in range(0, 600, 50)}))).notes == {}
+
+
+def test_a_column_without_a_name_is_a_note(tmp_path: Path) -> None:
+    recording = read(write(tmp_path, "# rate: 500\n# unit: mV\nI,,II,\n1,2,3,\n4,5,6,\n"))
+    assert recording.notes == {"unnamed_columns": "left out: column 2, which has no name"}
+
+
+ROW = "0.{0:03d},-1.{0:03d}"
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_a_changed_character_is_refused_or_noted(tmp_path: Path, seed: int) -> None:
+    """In a file that states all that it can; a digit for a digit is all that nothing contradicts."""
+    chance = np.random.default_rng(seed)
+    rows = [f"{10 * i},{ROW.format(i)}" for i in range(600)]
+    whole = "\n".join(["# rate: 100", "# samples: 600", "# unit: mV", "time (ms),I (mV),II (mV)", *rows])
+    before = read(write(tmp_path, whole))
+    at = int(chance.integers(60, len(whole)))
+    new = str(chance.choice(list("_eE,;-+. '\"ab\n#")))
+    try:
+        found = read(write(tmp_path, whole[:at] + new + whole[at + (chance.random() < 0.5) :]))
+    except ReadError as error:
+        assert "\n" not in str(error)
+        return
+    same = found.leads == before.leads and np.array_equal(found.signal, before.signal)
+    sign = new == "-" or whole[at] == "-"
+    assert same or sign or found.notes != before.notes

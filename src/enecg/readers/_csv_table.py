@@ -30,6 +30,12 @@ _VOLTS: Final = r"[muµμ]?V"  # units that a heading may have behind a slash; b
 _UNIT_CELL: Final = re.compile(rf"{_VOLTS}|(?:milli|micro)?volts?|sd|unitless|hh:mm:ss\.m+|mm:ss\.m+", re.IGNORECASE)
 
 
+def unquoted(cell: str) -> str:
+    """Return a cell without blanks around it and without its pair of quotes; half a pair is damage, and stays."""
+    text = cell.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+
+
 def seconds_per(unit: str | None) -> float | None:
     """Return the seconds of a unit of time; None when it is not known."""
     return TIME_UNITS.get((unit or "").lower())
@@ -101,7 +107,7 @@ class Table:
         """
         values = np.empty(len(self.cells))
         for sample, row in enumerate(self.cells):
-            text = row[column].strip(" \"'")
+            text = unquoted(row[column])
             if text.lower() in BLANK:
                 values[sample] = np.nan
             elif _NUMBER.fullmatch(text):
@@ -146,7 +152,7 @@ def table_of(path: Path) -> Table:
 
 def _is_units(row: Sequence[str]) -> bool:
     """Whether a row holds units and no samples, as PhysioNet's tools write below the headings."""
-    cells = [cell.strip(" \"'") for cell in row]
+    cells = [unquoted(cell) for cell in row]
     return any(map(_UNIT_CELL.fullmatch, cells)) and all(
         not cell or cell.lower() in TIME_UNITS or _UNIT_CELL.fullmatch(cell) for cell in cells
     )
@@ -155,7 +161,7 @@ def _is_units(row: Sequence[str]) -> bool:
 def _with_units(columns: Sequence[Column], row: Sequence[str], where: str) -> tuple[Column, ...]:
     if len(row) != len(columns):
         raise ReadError(f"{where}: the row of units has {len(row)} columns, the first row names {len(columns)}")
-    units = [cell.strip(" \"'") or None for cell in row]
+    units = [unquoted(cell) or None for cell in row]
     for column, unit in zip(columns, units, strict=True):
         if column.unit and unit and not same_unit(column.unit, unit):
             raise ReadError(

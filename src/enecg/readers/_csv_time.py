@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.readers._csv_table import TIME_UNITS, Column, Table, seconds_per
+from enecg.readers._csv_table import TIME_UNITS, Column, Table, seconds_per, unquoted
 
 _RATE_KEYS: Final = ("rate", "fs", "sampling rate", "sampling frequency", "sample rate", "sample frequency",
                      "samplerate", "samplingrate", "frequency", "sfreq")  # fmt: skip
@@ -97,7 +97,7 @@ def _from_lines(table: Table, where: str) -> list[_Statement]:
     for key, text in table.take(_RATE_KEYS):
         match = _QUANTITY.fullmatch(text)
         factor = _HZ_PER.get(match[2].lower()) if match else None
-        if match is None or factor is None:
+        if match is None or factor is None or not float(match[1]) > 0:
             raise ReadError(f"{where}: {key} {text!r} is not a rate in Hz, such as 500")
         said.append(_Statement(f"the line `{key}: {text}`", float(match[1]) * factor, 0))
     for key, text in table.take(_INTERVAL_KEYS):
@@ -125,7 +125,7 @@ def _times(table: Table, row: int, column: Column, where: str) -> np.ndarray | N
     """The times of a column in its unit; None when it is no time column, or without a unit and no numbers."""
     if not is_time(column):
         return None
-    texts = [cells[row].strip(" \"'") for cells in table.cells]
+    texts = [unquoted(cells[row]) for cells in table.cells]
     if texts and _CLOCK.fullmatch(texts[0]):
         return _clock(texts, column, where)
     if seconds_per(_time_unit(column)) is not None:
@@ -147,7 +147,7 @@ def _clock(texts: list[str], column: Column, where: str) -> np.ndarray:
 
 def _decimals(table: Table, row: int) -> int:
     """Most decimals of the first times of a column."""
-    texts = [re.split("[.,]", cells[row].strip(" \"'"))[1:] for cells in table.cells[:100]]
+    texts = [re.split("[.,]", unquoted(cells[row]))[1:] for cells in table.cells[:100]]
     return max((len(text[0]) for text in texts if text), default=0)
 
 

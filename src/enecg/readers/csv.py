@@ -21,7 +21,7 @@ import numpy as np
 
 from enecg.errors import ReadError
 from enecg.leads import STANDARD, canonical, is_ecg_label
-from enecg.readers._csv_table import BLANK, Column, Table, table_of
+from enecg.readers._csv_table import BLANK, Column, Table, table_of, unquoted
 from enecg.readers._csv_time import check_length, is_time, rate_of_table
 from enecg.readers.common import (
     age_in_years,
@@ -39,6 +39,7 @@ ENDINGS: Final = (".csv",)
 PACKAGES: Final = ()
 RECOGNISED_BY: Final = "text"
 
+_MANY: Final = 1000  # numbers written alike, among which another way of writing is odd
 _UNIT_KEYS: Final = ("unit", "units", "amplitude unit", "amplitude units", "voltage unit")
 
 
@@ -73,6 +74,7 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     if not table.cells:
         raise ReadError(f"{where}: there are no samples below the column names")
     _check_marks(table, rows, where)
+    notes |= _unnamed(table) | _odd_numbers(table, rows)
     stated = rate_of_table(table, rate, where)
     remedy = "write a line `# rate: 500` on top, name a column `time (s)` or `time (ms)`, or "
     rate = stated_or_given(stated, rate, "rate", where, remedy)
@@ -111,7 +113,7 @@ def _check_marks(table: Table, rows: Sequence[int], where: str) -> None:
 
     A mark groups thousands, or may, where every number that has one is like 1,234 or 12,345,678, and others are whole.
     """
-    texts = [row[column].strip(" \"'") for row in table.cells for column in rows]
+    texts = [unquoted(row[column]) for row in table.cells for column in rows]
     marks = [mark for mark in ",." if any(mark in text for text in texts)]
     if len(marks) > 1:
         raise ReadError(
@@ -126,3 +128,33 @@ def _check_marks(table: Table, rows: Sequence[int], where: str) -> None:
                 f"{where}: {marked[0]!r} may be a thousand or a decimal number, as others are whole; "
                 "write numbers without thousands marks"
             )
+
+
+def _unnamed(table: Table) -> dict[str, str]:
+    """A note on columns that hold something and have no name."""
+    blank = [row for row, column in enumerate(table.columns) if not column.name]
+    filled = [str(row + 1) for row in blank if any(unquoted(cells[row]) for cells in table.cells)]
+    return {"unnamed_columns": f"left out: column {', '.join(filled)}, which has no name"} if filled else {}
+
+
+def _odd_numbers(table: Table, rows: Sequence[int]) -> dict[str, str]:
+    """A note on a few numbers that are written unlike all others, as a damaged cell is.
+
+    One program writes all numbers with as many decimals. Where many differ, the file was written in another way.
+    """
+    shapes: dict[tuple[bool, int, bool, bool], list[tuple[int, int]]] = {}
+    for sample, cells in enumerate(table.cells):
+        for row in rows:
+            text = unquoted(cells[row]).lower()
+            if text in BLANK:
+                continue
+            whole, mark, decimals = text.replace(",", ".").partition(".")
+            shape = (text[0] == "+", len(decimals) if mark else -1, "e" in text, not whole.strip("+-"))
+            shapes.setdefault(shape, []).append((sample, row))
+    usual = max(shapes.values(), key=len, default=[])
+    odd = sorted(place for places in shapes.values() if places is not usual for place in places)
+    if not odd or len(usual) < _MANY or len(odd) > max(3, len(usual) // 5000):
+        return {}
+    sample, row = odd[0]
+    first = f"sample {sample + 1}, column {table.columns[row].name}: {unquoted(table.cells[sample][row])}"
+    return {"odd_numbers": f"doubtful: {len(odd)} of the numbers are written unlike all others (first: {first})"}
