@@ -6,13 +6,15 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from enecg.errors import ReadError
 from enecg.readers.common import common_amplitude, stated_or_given
 from enecg.recording import Recording
+
+_PORTION: Final = 1 << 20  # samples that are scaled at once: a day of ECG is held in float64 by parts
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ def recording_of(
     factors, amplitude = common_amplitude(units, names, where)
     signal = np.empty((len(channels), len(channels[0].stored)), np.float32)
     for row, (channel, factor) in enumerate(zip(channels, factors, strict=True)):
-        signal[row] = (channel.stored * channel.step + channel.offset) * factor
+        for begin in range(0, signal.shape[1], _PORTION):
+            part = channel.stored[begin : begin + _PORTION]
+            signal[row, begin : begin + _PORTION] = (part * channel.step + channel.offset) * factor
     return Recording(
         signal=signal,
         rate=rate,

@@ -203,8 +203,8 @@ def _channel(signal: _Signal, data: np.ndarray, header: _Header, notes: dict[str
         1 if high > low else -1
     )  # EDF may turn a signal over
     stored = _stored(signal, data, header.width)
-    outside = (stored < least) | (stored > most)
-    if outside.any():
+    if stored.min() < least or stored.max() > most:
+        outside = (stored < least) | (stored > most)
         stored = np.where(outside, np.nan, stored)
         notes[f"range_{signal.name}"] = (f"not used: {outside.sum()} samples of lead {signal.name} outside the stated "
                                          f"digital range {least} to {most}")  # fmt: skip
