@@ -26,6 +26,7 @@ TIME_UNITS: Final = {
 BLANK: Final = ("", "na", "nan", "n/a")  # a missing sample
 _SEPARATORS: Final = ",;\t"
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_PLAIN: Final = re.compile(r"[-+\d.eE\n]*", re.ASCII)  # nothing but numbers with a point, as most columns are
 _VOLTS: Final = r"[muµμ]?V"  # units that a heading may have behind a slash; behind a blank or _ a bare V is no unit
 _UNIT_CELL: Final = re.compile(rf"{_VOLTS}|(?:milli|micro)?volts?|sd|unitless|hh:mm:ss\.m+|mm:ss\.m+", re.IGNORECASE)
 
@@ -68,7 +69,7 @@ class Table:
     Attributes:
         facts: what the comment lines say: key in lower case -> one value for each line.
         columns: headings, with units from the row of units where there is one.
-        cells: text, `columns` in each row.
+        cells: text without quotes and blanks around it, `columns` in each row.
     """
 
     facts: dict[str, list[str]] = field(default_factory=dict)
@@ -105,9 +106,15 @@ class Table:
         Raises:
             ReadError: a cell is no number.
         """
+        texts = [row[column] for row in self.cells]
+        if _PLAIN.fullmatch("\n".join(texts)):
+            try:
+                return np.array([float(text) for text in texts])
+            except ValueError:  # which one is found below
+                pass
         values = np.empty(len(self.cells))
         for sample, row in enumerate(self.cells):
-            text = unquoted(row[column])
+            text = row[column]
             if text.lower() in BLANK:
                 values[sample] = np.nan
             elif _NUMBER.fullmatch(text):
@@ -137,6 +144,8 @@ def table_of(path: Path) -> Table:
     separator = max(_SEPARATORS, key=heading.count)
     columns = tuple(Column.parse(cell) for cell in heading.split(separator))
     cells = tuple(lines[at].split(separator) for at in rows[1:])
+    if re.search(r"[\"' ]", text):
+        cells = tuple([unquoted(cell) for cell in row] for row in cells)
     if cells and _is_units(cells[0]):
         columns, cells = _with_units(columns, cells[0], where), cells[1:]
     for sample, row in enumerate(cells, start=1):

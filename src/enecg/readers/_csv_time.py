@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from enecg.errors import ReadError
-from enecg.readers._csv_table import TIME_UNITS, Column, Table, seconds_per, unquoted
+from enecg.readers._csv_table import TIME_UNITS, Column, Table, seconds_per
 
 _RATE_KEYS: Final = ("rate", "fs", "sampling rate", "sampling frequency", "sample rate", "sample frequency",
                      "samplerate", "samplingrate", "frequency", "sfreq")  # fmt: skip
@@ -125,7 +125,7 @@ def _times(table: Table, row: int, column: Column, where: str) -> np.ndarray | N
     """The times of a column in its unit; None when it is no time column, or without a unit and no numbers."""
     if not is_time(column):
         return None
-    texts = [unquoted(cells[row]) for cells in table.cells]
+    texts = [cells[row] for cells in table.cells]
     if texts and _CLOCK.fullmatch(texts[0]):
         return _clock(texts, column, where)
     if seconds_per(_time_unit(column)) is not None:
@@ -147,7 +147,7 @@ def _clock(texts: list[str], column: Column, where: str) -> np.ndarray:
 
 def _decimals(table: Table, row: int) -> int:
     """Most decimals of the first times of a column."""
-    texts = [re.split("[.,]", unquoted(cells[row]))[1:] for cells in table.cells[:100]]
+    texts = [re.split("[.,]", cells[row])[1:] for cells in table.cells[:100]]
     return max((len(text[0]) for text in texts if text), default=0)
 
 

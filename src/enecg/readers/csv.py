@@ -13,6 +13,7 @@ What a file states twice must agree: two comment lines, a comment line and a hea
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ import numpy as np
 
 from enecg.errors import ReadError
 from enecg.leads import STANDARD, canonical, is_ecg_label
-from enecg.readers._csv_table import BLANK, Column, Table, table_of, unquoted
+from enecg.readers._csv_table import BLANK, Column, Table, table_of
 from enecg.readers._csv_time import check_length, is_time, rate_of_table
 from enecg.readers.common import (
     age_in_years,
@@ -113,7 +114,7 @@ def _check_marks(table: Table, rows: Sequence[int], where: str) -> None:
 
     A mark groups thousands, or may, where every number that has one is like 1,234 or 12,345,678, and others are whole.
     """
-    texts = [unquoted(row[column]) for row in table.cells for column in rows]
+    texts = [row[column] for row in table.cells for column in rows]
     marks = [mark for mark in ",." if any(mark in text for text in texts)]
     if len(marks) > 1:
         raise ReadError(
@@ -133,7 +134,7 @@ def _check_marks(table: Table, rows: Sequence[int], where: str) -> None:
 def _unnamed(table: Table) -> dict[str, str]:
     """A note on columns that hold something and have no name."""
     blank = [row for row, column in enumerate(table.columns) if not column.name]
-    filled = [str(row + 1) for row in blank if any(unquoted(cells[row]) for cells in table.cells)]
+    filled = [str(row + 1) for row in blank if any(cells[row] for cells in table.cells)]
     return {"unnamed_columns": f"left out: column {', '.join(filled)}, which has no name"} if filled else {}
 
 
@@ -142,10 +143,19 @@ def _odd_numbers(table: Table, rows: Sequence[int]) -> dict[str, str]:
 
     One program writes all numbers with as many decimals. Where many differ, the file was written in another way.
     """
+    texts = "\n".join("\n".join([cells[row] for row in rows]) for cells in table.cells)
+    count = len(table.cells) * len(rows)
+    few = max(3, count // 5000)
+    lengths = Counter(map(len, re.findall(r"[.,](\d*)", texts)))
+    if max(count - lengths.total(), *lengths.values(), 0) < count - few:  # numbers are written in many ways
+        return {}
+    usual_form = rf"^-?\d+\.\d{{{lengths.most_common(1)[0][0]}}}$" if lengths.total() > count / 2 else r"^-?\d+$"
+    if len(re.findall(usual_form, texts, re.MULTILINE)) == count:  # so it is in most files
+        return {}
     shapes: dict[tuple[bool, int, bool, bool], list[tuple[int, int]]] = {}
     for sample, cells in enumerate(table.cells):
         for row in rows:
-            text = unquoted(cells[row]).lower()
+            text = cells[row].lower()
             if text in BLANK:
                 continue
             whole, mark, decimals = text.replace(",", ".").partition(".")
@@ -153,8 +163,8 @@ def _odd_numbers(table: Table, rows: Sequence[int]) -> dict[str, str]:
             shapes.setdefault(shape, []).append((sample, row))
     usual = max(shapes.values(), key=len, default=[])
     odd = sorted(place for places in shapes.values() if places is not usual for place in places)
-    if not odd or len(usual) < _MANY or len(odd) > max(3, len(usual) // 5000):
+    if not odd or len(usual) < _MANY or len(odd) > few:
         return {}
     sample, row = odd[0]
-    first = f"sample {sample + 1}, column {table.columns[row].name}: {unquoted(table.cells[sample][row])}"
+    first = f"sample {sample + 1}, column {table.columns[row].name}: {table.cells[sample][row]}"
     return {"odd_numbers": f"doubtful: {len(odd)} of the numbers are written unlike all others (first: {first})"}
