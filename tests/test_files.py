@@ -14,13 +14,13 @@ import pytest
 from small_experts import Summary, beats, write_cohort, write_record
 
 from commands import refused
-from enecg import files as places
+from enecg import files
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.pipeline import embed
 from enecg.embedding.store.source import stamp
 from enecg.embedding.store.store import Store
 from enecg.errors import InputError, ReadError
-from enecg.files import Place, files, join, place, read_bytes, remove, rename, size, writing
+from enecg.files import Place, join, place, read_bytes, remove, rename, size, writing
 from enecg.readers import read
 
 
@@ -58,19 +58,19 @@ def test_what_is_a_url_and_what_a_path() -> None:
 
 
 def test_writing_listing_renaming_removing(folder: Place) -> None:
-    assert files(folder, "*") == []
+    assert files.files(folder, "*") == []
     put(join(folder, "one.bin"), b"12345")
     put(join(join(folder, "deep"), "two.bin"), b"67")
-    assert files(folder, "*.bin") == [join(folder, "one.bin")]
-    assert files(folder, "*/*.bin") == [join(join(folder, "deep"), "two.bin")]
+    assert files.files(folder, "*.bin") == [join(folder, "one.bin")]
+    assert files.files(folder, "*/*.bin") == [join(join(folder, "deep"), "two.bin")]
     assert (read_bytes(join(folder, "one.bin")), size(join(folder, "one.bin"))) == (b"12345", 5)
     put(join(folder, "one.bin"), b"6")
     rename(join(folder, "one.bin"), "other")
     assert read_bytes(join(folder, "other")) == b"6"
-    assert not places.is_file(join(folder, "one.bin"))
+    assert not files.is_file(join(folder, "one.bin"))
     for _ in range(2):
         remove(join(folder, "other"))
-    assert files(folder, "*") == []
+    assert files.files(folder, "*") == []
 
 
 def test_a_file_that_is_not_finished_is_not_there(folder: Place) -> None:
@@ -79,7 +79,7 @@ def test_a_file_that_is_not_finished_is_not_there(folder: Place) -> None:
         with pytest.raises(ZeroDivisionError), writing(join(folder, name)) as file:
             file.write(b"half")
             raise ZeroDivisionError
-    assert [places.name_of(at) for at in files(folder, "*")] == ["kept"]
+    assert [files.name_of(at) for at in files.files(folder, "*")] == ["kept"]
     assert read_bytes(join(folder, "kept")) == b"old"
 
 
@@ -139,10 +139,10 @@ def test_a_damaged_shard_by_url_is_set_aside(caplog: pytest.LogCaptureFixture) -
     cohort = Cohort.load(_put_cohort(home))
     store, expert = Store(f"{home}/store", shard_rows=1), Summary()
     embed(cohort, [expert], store, progress=False, workers=0)
-    shard = files(store.path, "*/shard-*.parquet")[0]
+    shard = files.files(store.path, "*/shard-*.parquet")[0]
     put(shard, read_bytes(shard)[:-7])
     assert len(store.missing(expert, cohort)) == 1
-    assert "damaged" in caplog.text and not places.is_file(shard) and places.is_file(f"{shard}.damaged")
+    assert "damaged" in caplog.text and not files.is_file(shard) and files.is_file(f"{shard}.damaged")
     assert embed(cohort, [expert], store, progress=False, workers=0).computed == 1
 
 

@@ -12,7 +12,7 @@ from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather, with_quality
 from enecg.embedding.pipeline import embed_recordings
 from enecg.embedding.store import source, store
-from enecg.embedding.store.source import stamp
+from enecg.embedding.store.source import file_stamp
 from enecg.embedding.store.store import Store
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
@@ -57,7 +57,7 @@ def test_files_are_looked_at_once_however_many_experts_there_are(
 
     def counted(at: str | Place) -> str | None:
         asked.append(at)
-        return stamp(at)
+        return file_stamp(at)
 
     monkeypatch.setattr(source, "stamp", counted)
     gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_experts import Summary, beats
 
-from enecg.embedding.encoding import Job, encode
+from enecg.embedding.encoding import EncodingJob, encode
 from enecg.embedding.pipeline import embed_recordings
 from enecg.experts.inputs import Batch, InputSpec, prepare
 from enecg.leads import STANDARD
@@ -33,14 +33,14 @@ def test_windows_of_several_recordings_are_joined_and_few_are_held(ready: list[B
         nonlocal live
         live -= 1
 
-    def jobs(count: int) -> Iterator[Job[int]]:
+    def jobs(count: int) -> Iterator[EncodingJob[int]]:
         nonlocal live, most
         for tag in range(count):
             windows = replace(ready[0], signal=ready[0].signal.copy())
             weakref.finalize(windows.signal, gone)
             live += 1
             most = max(live, most)
-            yield Job(tag, {WIDE.key: windows}, [wide, also])
+            yield EncodingJob(tag, {WIDE.key: windows}, [wide, also])
 
     for count in (80, 800):
         for threads in (1, 2):
@@ -72,7 +72,7 @@ def test_experts_see_full_batches_only_however_long_the_recordings(ready: list[B
     whole, few = Sensitive("whole", WIDE), Sensitive("few", WIDE)
     found = {}
     for expert, rows in ((whole, range(COUNT)), (few, [4, 9, 23])):
-        jobs = [Job(row, {WIDE.key: ready[row]}, [expert]) for row in rows]
+        jobs = [EncodingJob(row, {WIDE.key: ready[row]}, [expert]) for row in rows]
         for threads in (1, 2):
             found[expert] = {tag: embedding for tag, _, embedding in encode(jobs, batch, threads)}
             assert list(found[expert]) == list(rows)

@@ -74,13 +74,13 @@ def test_embeddings_equal_those_of_one_recording_at_a_time(
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are read in this process."""
     found: list[Path] = []
-    original = reading.look
+    original = reading.read_and_prepare
 
-    def look(path: Path, specs: Specs) -> Prepared | Unusable:
+    def read_and_prepare(path: Path, specs: Specs) -> Prepared | Unusable:
         found.append(path)
         return original(path, specs)
 
-    monkeypatch.setattr(reading, "look", look)
+    monkeypatch.setattr(reading, "read_and_prepare", read_and_prepare)
     return found
 
 

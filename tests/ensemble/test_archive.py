@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from commands import done, refused
-from enecg import NOTICE, api
-from enecg import files as places
+from enecg import NOTICE, api, files
 from enecg.cohorts.listing import listed
 from enecg.ensemble import archive
 from enecg.ensemble import predictions as answer
@@ -165,7 +164,7 @@ def test_an_interrupted_file_is_not_there(
 def test_from_url_to_url(bundle: api.Bundle, home: Path, tmp_path: Path) -> None:
     far = f"memory://{uuid4().hex}"
     for path in home.iterdir():
-        with places.writing(f"{far}/{path.name}") as file:
+        with files.writing(f"{far}/{path.name}") as file:
             file.write(path.read_bytes())
     api.predict_archive(bundle, home, tmp_path / "out.parquet")
     for out in (f"{far}/out.parquet", f"{far}/out"):
@@ -173,7 +172,7 @@ def test_from_url_to_url(bundle: api.Bundle, home: Path, tmp_path: Path) -> None
         assert (summary.n, summary.usable) == (20, 18)
     assert api.predict_archive(bundle, far, f"{far}/out").reused == 20
     near = pd.read_parquet(tmp_path / "out.parquet").drop(columns=["record", "quality"])
-    with places.reading(f"{far}/out.parquet") as file:
+    with files.reading(f"{far}/out.parquet") as file:
         pd.testing.assert_frame_equal(pq.read_table(file).to_pandas().drop(columns=["record", "quality"]), near)
 
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from enecg import files as places
+from enecg import files
 from enecg.cohorts import LAYOUTS
 from enecg.errors import InputError
 from enecg.files import Place
@@ -59,15 +59,15 @@ def listed(wanted: Iterable[str | Place]) -> Listing:
         InputError: a manifest that cannot be read; a pattern or folder without a recording.
     """
     found = Listing()
-    for each in map(places.place, wanted):
+    for each in map(files.place, wanted):
         if _is_manifest(each):
             found.items += _of_manifest(each)
-        elif places.is_folder(each):
+        elif files.is_folder(each):
             before = len(found.items)
-            found.items += (Item(str(at), at) for at in _without_segments(_recordings(places.walk(each), found.left)))
+            found.items += (Item(str(at), at) for at in _without_segments(_recordings(files.walk(each), found.left)))
             _check(each, len(found.items) - before)
-        elif re.search(r"[*?[]", str(each)) and not places.is_file(each):
-            matched = places.matching(each)
+        elif re.search(r"[*?[]", str(each)) and not files.is_file(each):
+            matched = files.matching(each)
             found.items += (Item(str(at), at) for at in matched)
             _check(each, len(matched))
         else:
@@ -81,8 +81,8 @@ def _check(at: Place, count: int) -> None:
         raise InputError(f"{at}: no recording is there; a folder's are files with {known}, or DICOM without an ending")
 
 
-def _recordings(files: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
-    for at in files:
+def _recordings(found: Iterable[Place], left: Counter[str]) -> Iterator[Place]:
+    for at in found:
         ending = _ending(at)
         if _is_recording(at, ending):
             yield at
@@ -102,14 +102,14 @@ def _is_recording(at: Place, ending: str) -> bool:
     """By its ending, or by its content where it has none."""
     if ending in endings():
         return not (ending == ".csv" and _is_manifest(at))
-    if not _NO_ENDING.fullmatch(ending) or places.name_of(at) == _INDEX:
+    if not _NO_ENDING.fullmatch(ending) or files.name_of(at) == _INDEX:
         return False
-    with places.reading(at) as file:
+    with files.reading(at) as file:
         return holds_recording(file.read(HEAD_BYTES))
 
 
 def _ending(at: Place) -> str:
-    name = places.name_of(at)
+    name = files.name_of(at)
     return name[name.rfind(".") :].lower() if "." in name else ""
 
 
@@ -118,11 +118,11 @@ def _is_manifest(at: Place) -> bool:
     if isinstance(at, Path) and at.is_dir():
         return any(import_module(f"enecg.cohorts.layouts.{layout}").recognises(at) for layout in LAYOUTS)
     ending = _ending(at)
-    if ending not in _TABLES or not places.is_file(at):
+    if ending not in _TABLES or not files.is_file(at):
         return False
     if ending in (".parquet", ".jsonl", ".json"):
         return True
-    with places.reading(at) as file:
+    with files.reading(at) as file:
         return _HEADING.search(file.readline(1 << 16).removeprefix(b"\xef\xbb\xbf").strip()) is not None
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enecg.embedding.pipeline import Skipped, embed
-from enecg.embedding.reading import Prepared, looking
-from enecg.embedding.store.store import Store, stamps
+from enecg.embedding.reading import Prepared, prepared_recordings
+from enecg.embedding.store.store import Store, file_stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 
@@ -56,9 +56,9 @@ def gather(
         InputError: no recording of the cohort can be used.
     """
     cohort = cohort.take(np.argsort(cohort.records, kind="stable"))
-    marks = stamps(cohort, progress)
-    report = embed(cohort, experts, store, progress=progress, workers=workers, marks=marks)
-    found = {expert.card.name: store.load(expert, cohort, marks) for expert in experts}
+    stamps = file_stamps(cohort, progress)
+    report = embed(cohort, experts, store, progress=progress, workers=workers, stamps=stamps)
+    found = {expert.card.name: store.load(expert, cohort, stamps) for expert in experts}
     seen = np.zeros(len(cohort), bool)
     for expert in experts:
         if not expert.view:  # a view sees whatever can be read
@@ -84,10 +84,10 @@ def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
 
     Args:
         data: of `gather`.
-        workers: as for `looking`.
+        workers: as for `prepared_recordings`.
     """
     paths = (data.cohort.path(row) for row in range(len(data.cohort)))
-    with looking(paths, {}, workers) as answers:
+    with prepared_recordings(paths, {}, workers) as answers:
         found = [
             (each.findings, each.notes) if isinstance(each, Prepared) else (("unreadable",), ()) for each in answers
         ]

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Job(Generic[T]):
+class EncodingJob(Generic[T]):
     """A recording to encode: the windows by `InputSpec.key`, and which experts are to look at it."""
 
     tag: T
@@ -30,7 +30,7 @@ class Job(Generic[T]):
 
 
 def encode(
-    jobs: Iterable[Job[T]], batch: int = BATCH, threads: int = 1, fill: bool = True
+    jobs: Iterable[EncodingJob[T]], batch: int = BATCH, threads: int = 1, fill: bool = True
 ) -> Generator[tuple[T, Expert, np.ndarray]]:
     """Join the windows of several recordings, run the experts on them, and pool each recording's windows.
 
@@ -95,7 +95,7 @@ class _Group(Generic[T]):
         return sum(len(piece.windows) for piece in self.pieces)
 
 
-def _joined(jobs: Iterable[Job[T]], batch: int) -> Iterator[_Group[T]]:
+def _joined(jobs: Iterable[EncodingJob[T]], batch: int) -> Iterator[_Group[T]]:
     """Groups of `batch` windows each, and those that are left at the end."""
     waiting: dict[tuple[str, ...], _Group[T]] = {}
     for job in jobs:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from enecg.embedding.encoding import BATCH, Job, encode
-from enecg.embedding.progress import watched
-from enecg.embedding.reading import Prepared, Unusable, looking, prepare_all
-from enecg.embedding.store.session import Desk
+from enecg.embedding.encoding import BATCH, EncodingJob, encode
+from enecg.embedding.progress import bar
+from enecg.embedding.reading import Prepared, Unusable, prepare_all, prepared_recordings
+from enecg.embedding.store.session import StoreSession
 from enecg.embedding.store.source import Source
-from enecg.embedding.store.store import Store, stamps
+from enecg.embedding.store.store import Store, file_stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.experts.inputs import InputSpec
@@ -76,10 +76,10 @@ def embed_recordings(
     specs = specs_of(experts)
     found = {each.card.name: np.full((len(recordings), each.card.dim), np.nan, np.float32) for each in experts}
 
-    def jobs() -> Iterator[Job[int]]:
+    def jobs() -> Iterator[EncodingJob[int]]:
         for row, recording in enumerate(recordings):
             prepared = prepare_all(recording, specs)
-            yield Job(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
+            yield EncodingJob(row, prepared.batches, [e for e in experts if e.card.input.key in prepared.batches])
 
     for row, expert, embedding in encode(jobs(), batch, cpus() if len(recordings) > batch else 0, fill=False):
         found[expert.card.name][row] = embedding
@@ -94,7 +94,7 @@ def embed(
     progress: bool = True,
     workers: int | None = None,
     batch: int = BATCH,
-    marks: Sequence[str] | None = None,
+    stamps: Sequence[str] | None = None,
 ) -> EmbedReport:
     """Bring the embeddings of a cohort's recordings into the store: whatever is missing, and nothing else.
 
@@ -107,10 +107,11 @@ def embed(
         experts: who looks at them.
         store: where the embeddings are kept.
         progress: show a bar on standard error.
-        workers: threads and then processes that read and prepare, as for `looking`, and threads that encode; by
-            default as many as there are processors. With 0 this thread reads. The result does not depend on it.
+        workers: threads and then processes that read and prepare, as for `prepared_recordings`, and threads that
+            encode; by default as many as there are processors. With 0 this thread reads. The result does not depend
+            on it.
         batch: windows that an expert sees at a time; with another number, embeddings may differ by rounding.
-        marks: `enecg.embedding.store.store.stamps` of the cohort, where they are known.
+        stamps: `enecg.embedding.store.store.file_stamps` of the cohort, where they are known.
 
     Returns:
         What was done. A recording that cannot be read or interpreted is skipped with its reason.
@@ -118,15 +119,15 @@ def embed(
     Raises:
         InputError: the store cannot be read or written.
     """
-    marks = stamps(cohort, progress) if marks is None else marks
-    desks = [Desk.of(each, store, marks) for each in experts]
-    return carry_out(cohort, marks, desks, progress=progress, workers=workers, batch=batch)
+    stamps = file_stamps(cohort, progress) if stamps is None else stamps
+    sessions = [StoreSession.of(each, store, stamps) for each in experts]
+    return carry_out(cohort, stamps, sessions, progress=progress, workers=workers, batch=batch)
 
 
 def carry_out(
     cohort: Cohort,
-    marks: Sequence[str],
-    wanting: Sequence[Desk],
+    stamps: Sequence[str],
+    wanting: Sequence[StoreSession],
     *,
     progress: bool = False,
     workers: int | None = 0,
@@ -136,28 +137,28 @@ def carry_out(
 
     Args:
         cohort: the recordings.
-        marks: stamps of their files.
-        wanting: one desk for each expert.
+        stamps: stamps of their files.
+        wanting: one session for each expert.
         progress, workers, batch: as for `embed`.
     """
-    experts = [desk.expert for desk in wanting]
+    experts = [session.expert for session in wanting]
     with ExitStack() as stack:
-        desks = {desk.expert.card.name: stack.enter_context(desk) for desk in wanting}
-        todo = np.flatnonzero(np.any([desk.missing for desk in desks.values()], axis=0))
-        visit = _Visit(cohort, marks, desks)
-        answers = stack.enter_context(looking(visit.paths(todo), specs_of(experts), workers))
-        counted = stack.enter_context(closing(watched(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
+        sessions = {session.expert.card.name: stack.enter_context(session) for session in wanting}
+        todo = np.flatnonzero(np.any([session.missing for session in sessions.values()], axis=0))
+        visit = _CohortWalk(cohort, stamps, sessions)
+        answers = stack.enter_context(prepared_recordings(visit.paths(todo), specs_of(experts), workers))
+        counted = stack.enter_context(closing(bar(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
         encoded = stack.enter_context(
             closing(encode(visit.jobs(counted), batch, cpus() if workers is None else max(workers, 1)))
         )
         for (row, source), expert, embedding in encoded:
-            desks[expert.card.name].writer.add(row, source, embedding)
+            sessions[expert.card.name].writer.add(row, source, embedding)
     skipped = [visit.skipped[row] for row in sorted(visit.skipped)]
     lost = sum(len(each.experts) == len(experts) for each in skipped)
     return EmbedReport(len(cohort), visit.encoded, len(cohort) - visit.encoded - lost, skipped)
 
 
-class _Visit:
+class _CohortWalk:
     """One walk over a cohort's recordings: whom each is shown to, and which are skipped.
 
     Attributes:
@@ -165,14 +166,14 @@ class _Visit:
         skipped: by row of the cohort.
     """
 
-    def __init__(self, cohort: Cohort, marks: Sequence[str], desks: Mapping[str, Desk]) -> None:
-        self._cohort, self._records, self._marks, self._desks = cohort, cohort.records, marks, desks
+    def __init__(self, cohort: Cohort, stamps: Sequence[str], sessions: Mapping[str, StoreSession]) -> None:
+        self._cohort, self._records, self._stamps, self._desks = cohort, cohort.records, stamps, sessions
         self._asked: deque[int] = deque()
         self.encoded = 0
         self.skipped: dict[int, Skipped] = {}
 
     def paths(self, rows: Iterable[int]) -> Iterator[Place]:
-        """Files of the rows, for `looking`, whose answers are then expected in `jobs`."""
+        """Files of the rows, for `prepared_recordings`, whose answers are then expected in `jobs`."""
         for row in rows:
             try:
                 path = self._cohort.path(row)
@@ -182,33 +183,33 @@ class _Visit:
             self._asked.append(row)
             yield path
 
-    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[Job[tuple[int, Source]]]:
+    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[EncodingJob[tuple[int, Source]]]:
         """What has to be encoded."""
         for found in answers:
             row = self._asked.popleft()
-            for desk in self._desks.values():
-                desk.writer.reach(row)
+            for session in self._desks.values():
+                session.writer.reach(row)
             if isinstance(found, Unusable):
                 self._skip(row, found.reason, self._desks)
-            elif not self._marks[row]:
+            elif not self._stamps[row]:
                 self._skip(row, "its files appeared only now; run again", self._desks)
             else:
-                source = Source(self._records[row], found.content, self._marks[row])
+                source = Source(self._records[row], found.content, self._stamps[row])
                 if experts := self._wanting(row, source, found):
                     self.encoded += 1
-                    yield Job((row, source), found.batches, experts)
+                    yield EncodingJob((row, source), found.batches, experts)
 
     def _wanting(self, row: int, source: Source, found: Prepared) -> list[Expert]:
         wanting, refused = [], {}
-        for name, desk in self._desks.items():
-            key = desk.expert.card.input.key
-            if not desk.missing[row] or desk.recalls(row, source):
+        for name, session in self._desks.items():
+            key = session.expert.card.input.key
+            if not session.missing[row] or session.reuse_content(row, source):
                 continue
             if key in found.refused:
                 refused[name] = found.refused[key]
             else:
-                desk.writer.expect(row)
-                wanting.append(desk.expert)
+                session.writer.expect(row)
+                wanting.append(session.expert)
         if refused:
             reasons = dict.fromkeys(f"{name}: {reason}" for name, reason in refused.items())
             self._skip(row, "; ".join(reasons), refused)

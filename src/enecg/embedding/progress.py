@@ -8,9 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def watched(
-    items: Iterable[T], total: int, skipped: Sized, show: bool = True, label: str = "Embedding"
-) -> Generator[T]:
+def bar(items: Iterable[T], total: int, skipped: Sized, show: bool = True, label: str = "Embedding") -> Generator[T]:
     """Pass items through and show on standard error how many of `total` have gone, how fast, and how many failed."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

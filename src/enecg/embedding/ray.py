@@ -19,12 +19,12 @@ import numpy as np
 
 from enecg.embedding.cluster import answers, cluster
 from enecg.embedding.pipeline import EmbedReport, Skipped, carry_out
-from enecg.embedding.progress import watched
+from enecg.embedding.progress import bar
 from enecg.embedding.store import shard as shards
 from enecg.embedding.store.index import Index
-from enecg.embedding.store.session import Desk
+from enecg.embedding.store.session import StoreSession
 from enecg.embedding.store.shard import Damaged, Origin
-from enecg.embedding.store.store import Store, stamps
+from enecg.embedding.store.store import Store, file_stamps
 from enecg.experts.base import Expert
 from enecg.files import Place
 
@@ -38,13 +38,13 @@ class Portion:
 
     Attributes:
         cohort: the recordings, without their labels.
-        marks: stamps of their files.
+        stamps: stamps of their files.
         missing: by expert, which of them it has not seen; bool `[recording]`.
         known: by expert, shards with older contents of these recordings.
     """
 
     cohort: Cohort
-    marks: Sequence[str]
+    stamps: Sequence[str]
     missing: Mapping[str, np.ndarray]
     known: Mapping[str, Sequence[Place]]
 
@@ -81,7 +81,7 @@ def embed(
                 computed += report.computed
                 yield from [None] * report.n
 
-        with closing(watched(reports(), total, skipped, progress and total > 0)) as counted:
+        with closing(bar(reports(), total, skipped, progress and total > 0)) as counted:
             for _ in counted:
                 pass
     order = {record: row for row, record in enumerate(cohort.records)}
@@ -92,16 +92,16 @@ def embed(
 
 def plan(cohort: Cohort, experts: Sequence[Expert], store: Store, progress: bool = False) -> list[Portion]:
     """What is missing, in portions of `store.shard_rows` recordings of the cohort."""
-    marks = stamps(cohort, progress)
-    desks = [Desk.of(expert, store, marks) for expert in experts]
-    todo = np.flatnonzero(np.any([desk.missing for desk in desks], axis=0))
+    stamps = file_stamps(cohort, progress)
+    sessions = [StoreSession.of(expert, store, stamps) for expert in experts]
+    todo = np.flatnonzero(np.any([session.missing for session in sessions], axis=0))
     bare = cohort.bare()
     portions = []
     for rows in filter(len, np.split(todo, np.flatnonzero(np.diff(todo // store.shard_rows)) + 1)):
         part = bare.take(rows)
-        missing = {desk.expert.card.name: desk.missing[rows] for desk in desks}
-        known = {desk.expert.card.name: desk.index.holding(part.records) for desk in desks}
-        portions.append(Portion(part, [marks[row] for row in rows], missing, known))
+        missing = {session.expert.card.name: session.missing[rows] for session in sessions}
+        known = {session.expert.card.name: session.index.holding(part.records) for session in sessions}
+        portions.append(Portion(part, [stamps[row] for row in rows], missing, known))
     return portions
 
 
@@ -113,13 +113,13 @@ class Embedder:
 
     def __call__(self, portion: Portion) -> EmbedReport:
         """Embed the portion's recordings, and write its shards."""
-        desks = [self._desk(expert, portion) for expert in self._experts]
-        return carry_out(portion.cohort, portion.marks, desks)
+        sessions = [self._session(expert, portion) for expert in self._experts]
+        return carry_out(portion.cohort, portion.stamps, sessions)
 
-    def _desk(self, expert: Expert, portion: Portion) -> Desk:
+    def _session(self, expert: Expert, portion: Portion) -> StoreSession:
         name, origin = expert.card.name, Origin.of(expert)
         try:
             index = Index(origin, [shards.read_keys(path, origin) for path in portion.known[name]])
         except Damaged:  # or moved meanwhile
             index = self._store.index(expert)
-        return Desk(expert, self._store, index, portion.missing[name])
+        return StoreSession(expert, self._store, index, portion.missing[name])

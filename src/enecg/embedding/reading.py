@@ -70,7 +70,7 @@ def prepare_all(recording: Recording, specs: Specs) -> Prepared:
     return Prepared(batches, refused, recording.content_hash())
 
 
-def look(path: Place, specs: Specs) -> Prepared | Unusable:
+def read_and_prepare(path: Place, specs: Specs) -> Prepared | Unusable:
     """Read a recording, ask whether it may be interpreted, and prepare it."""
     from enecg.quality import check
     from enecg.readers import read
@@ -87,10 +87,10 @@ def look(path: Place, specs: Specs) -> Prepared | Unusable:
 
 
 @contextmanager
-def looking(
+def prepared_recordings(
     paths: Iterable[Place], specs: Specs, workers: int | None = None
 ) -> Generator[Iterator[Prepared | Unusable]]:
-    """`look` at each path, in order.
+    """`read_and_prepare` at each path, in order.
 
     Threads of this process read `AHEAD` recordings ahead, which costs nothing to begin and keeps up with a large
     network. Where reading takes more than `SHARE` of the time, other processes take over once it has taken as much
@@ -107,7 +107,7 @@ def looking(
     """
     workers = min(cpus() if workers is None else workers, READERS)
     if workers == 0:
-        yield (look(path, specs) for path in paths)
+        yield (read_and_prepare(path, specs) for path in paths)
         return
     team = _Team(specs, workers)
     try:
@@ -124,14 +124,14 @@ def _in_order(paths: Iterable[Place], team: _Team) -> Iterator[Prepared | Unusab
             yield path
 
     began, spent = time.perf_counter(), 0.0
-    for path, (found, seconds) in in_order(team.threads, team.look, taken(), AHEAD):
+    for path, (found, seconds) in in_order(team.threads, team.read_and_prepare, taken(), AHEAD):
         spent += seconds
         passed = time.perf_counter() - began
         if spent >= START_SECONDS and spent > SHARE * passed:
             team.start()
         if isinstance(found, _Ended):
             if found.code == 1:
-                look(path, team.specs)  # what went wrong there goes wrong here too, and says where
+                read_and_prepare(path, team.specs)  # what went wrong there goes wrong here too, and says where
             raise EnecgError(f"{path}: the process that read it ended with code {found.code}; what is stored is kept")
         yield found
 
@@ -140,7 +140,7 @@ class _Team:
     """Threads that read, and the processes that they hand it to once these are ready.
 
     Attributes:
-        threads: what calls `look`.
+        threads: what calls `read_and_prepare`.
     """
 
     def __init__(self, specs: Specs, size: int) -> None:
@@ -161,14 +161,14 @@ class _Team:
             self._readers.append(_Reader(self.specs))
             self._starting.submit(ready, self._readers[-1])
 
-    def look(self, path: Place) -> tuple[Prepared | Unusable | _Ended, float]:
-        """`look` at `path` in a process that is ready, or else here; and the processor's seconds that it took here."""
+    def read_and_prepare(self, path: Place) -> tuple[Prepared | Unusable | _Ended, float]:
+        """Return the answer of a ready process, or of this one with the processor seconds that it took."""
         try:
             reader = self._idle.get(block=isinstance(path, str))
         except Empty:
             _import_needed()
             began = time.thread_time()
-            return look(path, self.specs), time.thread_time() - began
+            return read_and_prepare(path, self.specs), time.thread_time() - began
         try:
             return reader.ask(path), 0.0
         finally:
@@ -217,7 +217,7 @@ class _Reader:
         self._to.flush()
 
     def ask(self, path: Place) -> Prepared | Unusable | _Ended:
-        """`look` at `path` over there."""
+        """`read_and_prepare` at `path` over there."""
         try:
             self._send(path)
             found: Prepared | Unusable = pickle.load(self._from)
@@ -251,6 +251,6 @@ def serve() -> None:
         pickle.dump(None, answers)
         answers.flush()
         while True:
-            found = look(pickle.load(sys.stdin.buffer), specs)
+            found = read_and_prepare(pickle.load(sys.stdin.buffer), specs)
             pickle.dump(found, answers, protocol=pickle.HIGHEST_PROTOCOL)
             answers.flush()

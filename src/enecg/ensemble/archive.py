@@ -18,11 +18,10 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enecg import NOTICE
-from enecg import files as places
+from enecg import NOTICE, files
 from enecg.cohorts.listing import Item
 from enecg.embedding.cluster import answers, cluster
-from enecg.embedding.progress import watched
+from enecg.embedding.progress import bar
 from enecg.embedding.store import source
 from enecg.ensemble.ensemble import Ensemble
 from enecg.ensemble.predictions import answered
@@ -171,13 +170,13 @@ def predict_archive(
         if engine == "ray":
             stack.enter_context(cluster(address))
         folder = None
-        if (isinstance(out, Path) and out.is_dir()) or not places.name_of(out).endswith(".parquet"):
+        if (isinstance(out, Path) and out.is_dir()) or not files.name_of(out).endswith(".parquet"):
             folder = _Folder(out, work, portions)
             portions = [each for each in portions if not folder.holds(each, summary)]
         found = answers(Predictor, (work,), portions) if engine == "ray" else map(Predictor(work), portions)
         written = stack.enter_context(closing(folder.write(found) if folder else _write(out, columns, found)))
         total = sum(len(portion.items) for portion in portions)
-        shown = watched(summary.counted(written), total, summary, progress and total > 0, "Predicting")
+        shown = bar(summary.counted(written), total, summary, progress and total > 0, "Predicting")
         for _ in stack.enter_context(closing(shown)):
             pass
         if folder:
@@ -190,7 +189,7 @@ def _write(out: Place, columns: pa.Schema, found: Iterable[Answered]) -> Generat
     early: dict[int, Answered] = {}
     number = 0
     try:
-        with places.writing(out) as file, pq.ParquetWriter(file, columns) as writer:
+        with files.writing(out) as file, pq.ParquetWriter(file, columns) as writer:
             for each in found:
                 early[each.number] = each
                 while number in early:
@@ -208,16 +207,16 @@ class _Folder:
         self._out, self._columns, self._lasting = out, work.columns, work.bundle is not None
         self._names = {portion.number: _name(work, portion) for portion in portions}
         self._old: dict[str, int] = {}  # name -> recordings that were answered
-        for path in places.files(out, "part-*.parquet"):
+        for path in files.files(out, "part-*.parquet"):
             try:
-                with places.reading(path) as file:
+                with files.reading(path) as file:
                     usable = pq.read_table(file, columns=["usable"])
             except (OSError, pa.ArrowException):
                 continue  # not ours, or damaged; one that is damaged is written anew
             facts = usable.schema.metadata or {}
             if facts.get(_BUNDLE) != work.columns.metadata[_BUNDLE]:
                 raise InputError(f"{out}: holds predictions of another bundle; choose another folder")
-            self._old[places.name_of(path)] = int(usable["usable"].to_numpy().sum())
+            self._old[files.name_of(path)] = int(usable["usable"].to_numpy().sum())
 
     def holds(self, portion: Portion, summary: Summary) -> bool:
         """Whether the portion was written in an earlier run; then it is counted."""
@@ -231,9 +230,9 @@ class _Folder:
     def write(self, found: Iterable[Answered]) -> Generator[Answered]:
         """Write portions as they come, and pass them on."""
         for each in found:
-            path = places.join(self._out, self._names[each.number])
+            path = files.join(self._out, self._names[each.number])
             try:
-                with places.writing(path) as file:
+                with files.writing(path) as file:
                     pq.write_table(each.rows, file)
             except OSError as error:
                 raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
@@ -242,12 +241,12 @@ class _Folder:
     def clean(self) -> None:
         """Remove what the same bundle said of the archive when other recordings were in it."""
         for name in self._old.keys() - self._names.values():
-            places.remove(places.join(self._out, name))
+            files.remove(files.join(self._out, name))
 
 
 def _name(work: Work, portion: Portion) -> str:
     """The name of a portion's file: another one when a recording, the bundle or an option is another."""
-    marks = list(source.stamps(item.at for item in portion.items))
-    items = [[item.record, item.reason, mark] for item, mark in zip(portion.items, marks, strict=True)]
+    stamps = list(source.file_stamps(item.at for item in portion.items))
+    items = [[item.record, item.reason, stamp] for item, stamp in zip(portion.items, stamps, strict=True)]
     text = json.dumps([work.bundle, work.rate, work.unit, items])
     return f"part-{portion.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from enecg.cohorts.manifest import Cohort
-from enecg.embedding.progress import watched
-from enecg.embedding.reading import Unusable, looking
+from enecg.embedding.progress import bar
+from enecg.embedding.reading import Unusable, prepared_recordings
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
 from enecg.experts.weights import write_whole
@@ -49,7 +49,7 @@ def gather(cohort: Cohort, spec: InputSpec, folder: Path, progress: bool = True,
         spec: how the windows are prepared.
         folder: for the array, 24 kB a window of 12 leads and 1,000 samples.
         progress: show a bar on standard error.
-        workers: as for `enecg.embedding.reading.looking`.
+        workers: as for `enecg.embedding.reading.prepared_recordings`.
 
     Raises:
         InputError: no recording can be read.
@@ -87,8 +87,8 @@ def _prepared(
                 skipped.append(str(error))
 
     with (
-        looking(paths(), {spec.key: spec}, workers) as answers,
-        closing(watched(answers, len(cohort), skipped, progress, "Reading")) as counted,
+        prepared_recordings(paths(), {spec.key: spec}, workers) as answers,
+        closing(bar(answers, len(cohort), skipped, progress, "Reading")) as counted,
     ):
         for found in counted:
             if isinstance(found, Unusable):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from enecg.embedding.store import source
-from enecg.embedding.store.source import stamp
+from enecg.embedding.store.source import file_stamp
 
 HEADER = "rec 2 500 5000\n# a comment\nsignal.dat 16 200/mV 16 0 0 0 0 I\nsignal.dat 16 200/mV 16 0 0 0 0 II\n"
 
@@ -26,22 +26,22 @@ def record(tmp_path: Path) -> Path:
 
 def test_a_stamp_stays_while_the_files_stay(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(record.parent)
-    assert stamp(record) == stamp(str(record)) == stamp("rec")
-    assert len(stamp(record) or "") == 32
+    assert file_stamp(record) == file_stamp(str(record)) == file_stamp("rec")
+    assert len(file_stamp(record) or "") == 32
     (record.parent / "rec.atr").write_bytes(b"annotations are not samples")
     (record.parent / "rec.001").write_bytes(b"nor is another record")
-    assert stamp("rec") == stamp(record)
+    assert file_stamp("rec") == file_stamp(record)
 
 
 def test_a_stamp_follows_every_file_that_a_header_names(record: Path) -> None:
-    before = stamp(record)
+    before = file_stamp(record)
     (record.parent / "signal.dat").write_bytes(b"abcde")
     age(record.parent / "signal.dat", 1)
-    longer = stamp(record)
+    longer = file_stamp(record)
     age(record.parent / "signal.dat", 2)
-    later = stamp(record)
+    later = file_stamp(record)
     age(record.parent / "rec.hea", 2)
-    assert len({before, longer, later, stamp(record)}) == 4
+    assert len({before, longer, later, file_stamp(record)}) == 4
 
 
 @pytest.mark.parametrize("name", ["rec", "rec.hea", "rec.dat"])
@@ -49,10 +49,10 @@ def test_any_of_its_files_may_stand_for_a_record(record: Path, name: str) -> Non
     files = [record.with_name("rec.hea"), record.with_name("signal.dat"), record.with_name("rec.dat")]
     files[2].write_bytes(b"")
     files[0].write_text(HEADER + "rec.dat 16 200/mV 16 0 0 0 0 III\n")
-    found = {stamp(record.with_name(name))}
+    found = {file_stamp(record.with_name(name))}
     for file in files:
         age(file, 7)
-        found.add(stamp(record.with_name(name)))
+        found.add(file_stamp(record.with_name(name)))
     assert len(found) == 4
 
 
@@ -62,24 +62,24 @@ def test_equal_files_in_two_folders_have_two_stamps(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "1.csv").write_text("I\n0\n")
         age(tmp_path / folder / "1.csv", 0)
-        found.add(stamp(tmp_path / folder / "1.csv"))
+        found.add(file_stamp(tmp_path / folder / "1.csv"))
     assert len(found) == 2
 
 
 @pytest.mark.parametrize("gone", ["rec.hea", "signal.dat"])
 def test_a_file_that_is_not_there_has_no_stamp(record: Path, gone: str) -> None:
     (record.parent / gone).unlink()
-    assert stamp(record) is None
+    assert file_stamp(record) is None
 
 
 def test_a_folder_or_an_empty_header_is_no_reason_to_stop(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    assert stamp(tmp_path / "folder") is None
+    assert file_stamp(tmp_path / "folder") is None
     (tmp_path / "empty.hea").touch()
-    assert stamp(tmp_path / "empty") is not None
+    assert file_stamp(tmp_path / "empty") is not None
 
 
 def test_another_way_of_reading_makes_another_stamp(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = stamp(record)
+    before = file_stamp(record)
     monkeypatch.setattr(source, "READING", source.READING + 1)
-    assert stamp(record) != before
+    assert file_stamp(record) != before

@@ -130,13 +130,13 @@ def test_experts_and_versions_are_kept_apart(tmp_path: Path, small: Summary) -> 
     fill(store, other, row("a", 2), row("b", 3))
     assert store.missing(newer, ["a"]).tolist() == [0]
     assert store.load(other, ["a"])[0][0, 0] == 2
-    shelves = store.info()
-    assert [(shelf.origin, shelf.rows, shelf.shards) for shelf in shelves] == [
+    summaries = store.info()
+    assert [(shelf.origin, shelf.rows, shelf.shards) for shelf in summaries] == [
         (Origin.of(other), 2, 1),
         (Origin.of(small), 1, 1),
     ]
-    assert shelves[1].origin.title == "Test expert small"
-    assert sum(shelf.bytes for shelf in shelves) == sum(path.stat().st_size for path in files(store))
+    assert summaries[1].origin.title == "Test expert small"
+    assert sum(shelf.bytes for shelf in summaries) == sum(path.stat().st_size for path in files(store))
 
 
 def test_the_content_stored_last_counts_and_order_of_reading_does_not(tmp_path: Path, small: Summary) -> None:

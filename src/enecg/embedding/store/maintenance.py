@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from enecg import files as places
+from enecg import files
 from enecg.embedding.store import shard as shards
 from enecg.embedding.store.index import Index
 from enecg.embedding.store.shard import Damaged, Origin, Shard, Vanished
@@ -33,10 +33,8 @@ def check(store: Store) -> Store:
 
 def _files(store: Store, ending: str = "") -> list[Place]:
     """The store's own files; whatever else lies in its folder is none of our business."""
-    found = places.files(store.path, f"*/shard-*{ending}")
-    return [
-        path for path in found if _OURS.fullmatch(f"{places.name_of(places.parent_of(path))}/{places.name_of(path)}")
-    ]
+    found = files.files(store.path, f"*/shard-*{ending}")
+    return [path for path in found if _OURS.fullmatch(f"{files.name_of(files.parent_of(path))}/{files.name_of(path)}")]
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Verified:
 def verify(store: Store) -> Verified:
     """Read every byte of every shard: checksums, columns, rows against the file's name, and whether numbers are finite.
 
-    A damaged shard is set aside, so that its recordings are embedded again. NaN is sound: it marks what is not known;
+    A damaged shard is set aside, so that its recordings are embedded again. NaN is sound: it stamps what is not known;
     an infinite number is an expert's fault and is only told.
     """
     found = Verified()
@@ -76,15 +74,15 @@ def verify(store: Store) -> Verified:
         try:
             origin, _ = shards.read_origin(path)
             shard = shards.read_keys(path, origin)
-            if store.folder(origin) != places.parent_of(path):
+            if store.folder(origin) != files.parent_of(path):
                 raise Damaged("it lies in another expert's folder")
             matrix = shards.read_embeddings(shard, origin)
-            found.bytes += places.size(path)
+            found.bytes += files.size(path)
         except (Vanished, FileNotFoundError):
             continue  # its rows are in another shard now
         except Damaged as why:
             shards.set_aside(path, why)
-            found.problems.append(Problem(path, str(why), set_aside=not places.is_file(path)))
+            found.problems.append(Problem(path, str(why), set_aside=not files.is_file(path)))
             continue
         found.shards += 1
         found.rows += len(matrix)
@@ -142,11 +140,11 @@ def prune(store: Store, known: Mapping[str, Collection[str] | None], *, dry_run:
     needed: dict[Origin, list[Shard]] = {}
     kept: dict[str, None] = {}
     for path in _files(store):
-        name = places.name_of(path)
+        name = files.name_of(path)
         if name.endswith(".damaged"):
             _remove(path, "damaged", done, dry_run)
         elif ".tmp-" in name:
-            if path in shards.leftovers(places.parent_of(path)):
+            if path in shards.leftovers(files.parent_of(path)):
                 _remove(path, "left by a writer that was killed", done, dry_run)
         elif name.endswith(".parquet"):
             try:
@@ -184,9 +182,9 @@ def _needless(origin: Origin, known: Mapping[str, Collection[str] | None]) -> st
 
 def _remove(path: Place, why: str, done: Pruned, dry_run: bool) -> None:
     with suppress(FileNotFoundError):
-        done.removed.append(Removal(path, places.size(path), why))
+        done.removed.append(Removal(path, files.size(path), why))
         if not dry_run:
-            places.remove(path)
+            files.remove(path)
 
 
 def _compact(store: Store, index: Index, done: Pruned, dry_run: bool) -> None:

@@ -14,7 +14,7 @@ from enecg.embedding.store.store import Store
 from enecg.experts.base import Expert
 
 
-class Desk:
+class StoreSession:
     """One expert's part of a run.
 
     Attributes:
@@ -29,10 +29,10 @@ class Desk:
         self.writer = store.writer(expert, index)
 
     @classmethod
-    def of(cls, expert: Expert, store: Store, marks: Sequence[str]) -> Desk:
-        """The desk for recordings with these stamps."""
+    def of(cls, expert: Expert, store: Store, stamps: Sequence[str]) -> StoreSession:
+        """The session for recordings with these stamps."""
         index = store.index(expert)
-        return cls(expert, store, index, index.find("stamp", marks) == NO_ROW)
+        return cls(expert, store, index, index.find("stamp", stamps) == NO_ROW)
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +40,7 @@ class Desk:
     def __exit__(self, *_: object) -> None:
         self.writer.flush()
 
-    def recalls(self, row: int, source: Source) -> bool:
+    def reuse_content(self, row: int, source: Source) -> bool:
         """Whether the same content is stored under another name or time; then it is stored under these too."""
         try:
             held, _ = self.index.embeddings(self.index.find("content", [source.content]))

@@ -16,8 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from enecg import __version__
-from enecg import files as places
+from enecg import __version__, files
 from enecg.embedding.store.source import Source
 from enecg.errors import InputError
 from enecg.experts.base import Expert
@@ -88,9 +87,9 @@ def write(folder: Place, origin: Origin, sources: Sequence[Source], matrix: np.n
     facts = {"enecg": __version__, **asdict(origin), "generation": generation}
     table = table.replace_schema_metadata({b"enecg": json.dumps(facts).encode()})
 
-    path = places.join(folder, _name(origin, generation, keys))
+    path = files.join(folder, _name(origin, generation, keys))
     try:
-        with places.writing(path) as file:
+        with files.writing(path) as file:
             # Dictionaries and compression cost more than they save on embeddings; checksums find a flipped bit.
             pq.write_table(
                 table, file, compression="none", use_dictionary=False, write_statistics=False, write_page_checksum=True
@@ -118,7 +117,7 @@ def read_keys(path: Place, origin: Origin) -> Shard:
     """
     table, generation = _read(path, KEYS, origin)
     columns: dict[str, list[Any]] = {key: table[key].to_pylist() for key in KEYS}
-    if places.name_of(path) != _name(origin, generation, columns):
+    if files.name_of(path) != _name(origin, generation, columns):
         raise Damaged("its rows do not match its name")
     record, content, stamp = (np.array(columns[key], dtype=object) for key in KEYS)
     return Shard(path, generation, record, content.astype("S64"), stamp.astype("S32"))
@@ -141,7 +140,7 @@ def read_embeddings(shard: Shard, origin: Origin) -> np.ndarray:
 def leftovers(folder: Place) -> list[Place]:
     """Temporary files that a killed writer left. By URL there are none."""
     oldest, found = time.time() - STALE_SECONDS, list[Place]()
-    for path in places.files(folder, "shard-*.tmp-*"):
+    for path in files.files(folder, "shard-*.tmp-*"):
         with suppress(FileNotFoundError):
             if isinstance(path, Path) and path.stat().st_mtime < oldest:
                 found.append(path)
@@ -154,7 +153,7 @@ def set_aside(path: Place, why: Damaged) -> None:
         return
     log.warning("%s: damaged, its recordings count as missing and will be embedded again (%s)", path, why)
     with suppress(OSError):  # a store that may only be read stays as it is
-        places.rename(path, f"{places.name_of(path)}.damaged")
+        files.rename(path, f"{files.name_of(path)}.damaged")
 
 
 def _schema(dim: int) -> pa.Schema:
@@ -179,7 +178,7 @@ def _read(path: Place, columns: Sequence[str], origin: Origin) -> tuple[pa.Table
 def _opened(path: Place) -> Iterator[tuple[pq.ParquetFile, Origin, int]]:
     """The open file, its origin and generation; whatever is wrong with its bytes becomes `Damaged`."""
     try:
-        with places.reading(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
+        with files.reading(path) as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             facts = json.loads(file.schema_arrow.metadata[b"enecg"])
             yield file, Origin(**{each.name: facts[each.name] for each in fields(Origin)}), facts["generation"]
     except InputError:

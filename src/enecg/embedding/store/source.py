@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from enecg import files as places
+from enecg import files
 from enecg.files import Place
 from enecg.readers.record_files import ENDINGS, stored_files, usual_files
 
@@ -39,7 +39,7 @@ class Source:
             raise ValueError(f"{self.record}: content and stamp are 64 and 32 hex digits: {self.content}, {self.stamp}")
 
 
-def stamp(at: str | Place) -> str | None:
+def file_stamp(at: str | Place) -> str | None:
     """32 hex digits over place, size and modification time of the files that make up a recording; nothing is read.
 
     Equal stamps mean unchanged files. Another stamp only means that they must be read again: what an embedding
@@ -53,21 +53,21 @@ def stamp(at: str | Place) -> str | None:
     Returns:
         The stamp, or None when a file is not there.
     """
-    at = places.place(at)
+    at = files.place(at)
     where = at.resolve() if isinstance(at, Path) else at
     try:
-        facts = [places.fact(file) for file in stored_files(where)] if isinstance(where, Path) else _facts(where)
+        facts = [files.fact(file) for file in stored_files(where)] if isinstance(where, Path) else _facts(where)
     except OSError:
         return None
     text = "|".join([str(READING), str(where), *facts])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def stamps(wanted: Iterable[Place | None]) -> Generator[str]:
+def file_stamps(wanted: Iterable[Place | None]) -> Generator[str]:
     """The stamp of each recording; empty for one whose files are not there. Servers are asked for many at a time."""
 
     def one(at: Place | None) -> str:
-        return "" if at is None else stamp(at) or ""
+        return "" if at is None else file_stamp(at) or ""
 
     waiting = iter(wanted)
     with ThreadPoolExecutor(ASKED) as pool:
@@ -80,8 +80,8 @@ def _facts(url: str) -> list[str]:
     facts = []
     for file in usual_files(url):
         with suppress(FileNotFoundError):
-            facts.append(places.fact(file))
-        if facts and not places.name_of(url).endswith(ENDINGS) and file == url:
+            facts.append(files.fact(file))
+        if facts and not files.name_of(url).endswith(ENDINGS) and file == url:
             break
     if not facts:
         raise FileNotFoundError(url)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import numpy as np
 
-from enecg import files as places
-from enecg.embedding.progress import watched
+from enecg import files
+from enecg.embedding.progress import bar
 from enecg.embedding.store import shard as shards
 from enecg.embedding.store import source
 from enecg.embedding.store.index import NO_ROW, Index
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ExpertSummary:
     """What a store holds of one expert."""
 
     origin: Origin
@@ -43,9 +43,9 @@ class Store:
     """Embeddings by expert and recording.
 
     `PATH/<expert>-<fingerprint[:12]>/shard-<digest>.parquet` holds the columns `record` (id as in the manifest),
-    `content` (`Recording.content_hash`), `stamp` (`enecg.embedding.store.source.stamp`) and `embedding` (fixed-size
-    list of float32; NaN marks a number that is not known), with facts on the expert as JSON in the schema's metadata,
-    key `enecg`. A shard appears whole or not at all, and its name follows from its content: several writers may
+    `content` (`Recording.content_hash`), `stamp` (`enecg.embedding.store.source.file_stamp`) and `embedding`
+    (fixed-size list of float32; NaN marks a number that is not known), with facts on the expert as JSON in the
+    schema's metadata, key `enecg`. A shard appears whole or not at all, and its name follows from its content: several writers may
     work on one store. A recording that could not be read has no row. Nothing of the subject is stored.
 
     A cohort's recordings are found by the stamp of their files, so a changed file is missing until it is embedded
@@ -61,14 +61,14 @@ class Store:
     """
 
     def __init__(self, path: str | Place, shard_rows: int = SHARD_ROWS) -> None:
-        self.path = places.place(path)
+        self.path = files.place(path)
         self.shard_rows = shard_rows
         if isinstance(self.path, Path) and self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: a store is a folder, and this is a file; choose another place")
 
     def folder(self, origin: Origin) -> Place:
         """Folder of one expert's shards."""
-        return places.join(self.path, f"{origin.expert}-{origin.fingerprint[:12]}")
+        return files.join(self.path, f"{origin.expert}-{origin.fingerprint[:12]}")
 
     def index(self, expert: Expert) -> Index:
         """What is stored of an expert, read without the embeddings. A damaged shard is reported and left out."""
@@ -77,7 +77,7 @@ class Store:
 
     def _index(self, origin: Origin) -> Index:
         found = []
-        for path in places.files(self.folder(origin), "shard-*.parquet"):
+        for path in files.files(self.folder(origin), "shard-*.parquet"):
             try:
                 found.append(shards.read_keys(path, origin))
             except Vanished:
@@ -91,14 +91,14 @@ class Store:
         return np.flatnonzero(_locate(self.index(expert), cohort, None) == NO_ROW)
 
     def load(
-        self, expert: Expert, cohort: Cohort | Sequence[str], marks: Sequence[str] | None = None
+        self, expert: Expert, cohort: Cohort | Sequence[str], stamps: Sequence[str] | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The embeddings of a cohort, or of record ids. Memory: the result and one shard.
 
         Args:
             expert: whose.
             cohort: the recordings.
-            marks: `stamps` of a cohort, where they are known; else its files are looked at.
+            stamps: `file_stamps` of a cohort, where they are known; else its files are looked at.
 
         Returns:
             float32 `[found, dim]`, and the rows of the cohort they belong to, int64 `[found]` ascending.
@@ -106,7 +106,7 @@ class Store:
 
         def loaded() -> tuple[np.ndarray, np.ndarray]:
             index = self.index(expert)
-            return index.embeddings(_locate(index, cohort, marks))
+            return index.embeddings(_locate(index, cohort, stamps))
 
         return _steady(loaded, self.path)
 
@@ -114,17 +114,17 @@ class Store:
         """A writer for one expert, a context manager; `index` when the caller has it already."""
         return Writer(self, self.index(expert) if index is None else index)
 
-    def info(self) -> list[Shelf]:
+    def info(self) -> list[ExpertSummary]:
         """One entry for each expert with embeddings here, by name and fingerprint."""
-        shelves: dict[Origin, Shelf] = {}
-        for path in places.files(self.path, "*/shard-*.parquet"):
+        summaries: dict[Origin, ExpertSummary] = {}
+        for path in files.files(self.path, "*/shard-*.parquet"):
             try:
                 origin, rows = shards.read_origin(path)
             except Damaged:
                 continue  # said by whoever wants its rows
-            old = shelves.get(origin, Shelf(origin, 0, 0, 0))
-            shelves[origin] = Shelf(origin, old.rows + rows, old.shards + 1, old.bytes + places.size(path))
-        return list(shelves.values())
+            old = summaries.get(origin, ExpertSummary(origin, 0, 0, 0))
+            summaries[origin] = ExpertSummary(origin, old.rows + rows, old.shards + 1, old.bytes + files.size(path))
+        return list(summaries.values())
 
 
 def _steady(call: Callable[[], T], path: Place) -> T:
@@ -137,13 +137,13 @@ def _steady(call: Callable[[], T], path: Place) -> T:
     raise InputError(f"{path}: shards vanish while they are read; wait until other work on the store has ended")
 
 
-def _locate(index: Index, cohort: Cohort | Sequence[str], marks: Sequence[str] | None) -> np.ndarray:
+def _locate(index: Index, cohort: Cohort | Sequence[str], stamps: Sequence[str] | None) -> np.ndarray:
     if isinstance(cohort, Sequence):
         return index.find("record", cohort)
-    return index.find("stamp", stamps(cohort) if marks is None else marks)
+    return index.find("stamp", file_stamps(cohort) if stamps is None else stamps)
 
 
-def stamps(cohort: Cohort, progress: bool = False) -> list[str]:
+def file_stamps(cohort: Cohort, progress: bool = False) -> list[str]:
     """The stamp of each recording's files; empty for a file that is not there or outside the cohort's folder.
 
     Args:
@@ -158,9 +158,9 @@ def stamps(cohort: Cohort, progress: bool = False) -> list[str]:
             except InputError:  # said when the recording is read
                 yield None
 
-    found = source.stamps(wanted())
+    found = source.file_stamps(wanted())
     show = progress and len(cohort) >= MANY
-    return list(watched(found, len(cohort), (), show, "Looking for what is new") if show else found)
+    return list(bar(found, len(cohort), (), show, "Looking for what is new") if show else found)
 
 
 class Writer:
@@ -178,7 +178,7 @@ class Writer:
         self._expected: dict[int, int] = {}
         self._held: dict[int, dict[int, tuple[Source, np.ndarray]]] = {}
         for path in shards.leftovers(self._folder):
-            places.remove(path)
+            files.remove(path)
 
     def reach(self, row: int) -> None:
         """Nothing will be expected of recordings before `row` any more."""
