@@ -75,7 +75,7 @@ def card(facts: Mapping[str, Any]) -> None:
     _table(str(facts["name"]), ("", ""), rows)
 
 
-def shelves(rows: Sequence[Mapping[str, Any]]) -> None:
+def store_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """What an embedding store holds."""
     cells = [
         (row["expert"], row["fingerprint"][:12], row["dim"], row["rows"], row["shards"], f"{row['bytes']:,}")

@@ -22,14 +22,14 @@ def info(folder: Folder, as_json: AsJson = False) -> None:
     from enecg.embedding.store.maintenance import check
     from enecg.embedding.store.store import Store
 
-    shelves = check(Store(folder)).info()
+    found = check(Store(folder)).info()
     rows: list[dict[str, Any]] = [
-        {**vars(shelf.origin), "rows": shelf.rows, "shards": shelf.shards, "bytes": shelf.bytes} for shelf in shelves
+        {**vars(each.origin), "rows": each.rows, "shards": each.shards, "bytes": each.bytes} for each in found
     ]
     if as_json:
         show.write_json({"store": str(folder), "experts": rows})
     else:
-        show.shelves(rows)
+        show.store_table(rows)
 
 
 @app.command()
@@ -68,7 +68,7 @@ def prune(
     from enecg.embedding.store.store import Store
 
     store = check(Store(folder))
-    done = pruned(store, _known({shelf.origin.expert for shelf in store.info()}, experts), dry_run=dry_run)
+    done = pruned(store, _known({each.origin.expert for shelf in store.info()}, experts), dry_run=dry_run)
     if as_json:
         removed = [{**vars(each), "path": str(each.path)} for each in done.removed]
         counts = {"dry_run": dry_run, "store": str(folder), "bytes": done.bytes}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from enecg import files as places
+from enecg import files
 from enecg.errors import InputError, ReadError
 from enecg.readers import registry
 from enecg.readers.missing import without_codes
@@ -30,7 +30,7 @@ def read(path: str | Path, *, rate: float | None = None, unit: str | None = None
             one line with the reason.
         MissingExtra: the format needs a package that is not installed.
     """
-    at = places.place(path)
+    at = files.place(path)
     if isinstance(at, str):
         return _read_url(at, rate, unit)
     return _read_path(at, rate, unit)
@@ -42,7 +42,7 @@ def _read_url(url: str, rate: float | None, unit: str | None) -> Recording:
             try:
                 return replace(_read_path(path, rate, unit), source=url)
             except ReadError as error:
-                raise ReadError(str(error).replace(str(path.parent), str(places.parent_of(url)))) from error
+                raise ReadError(str(error).replace(str(path.parent), str(files.parent_of(url)))) from error
     except OSError as error:
         raise ReadError(f"{url}: cannot be read: {error.strerror or error}") from error
 

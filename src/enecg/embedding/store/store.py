@@ -45,8 +45,8 @@ class Store:
     `PATH/<expert>-<fingerprint[:12]>/shard-<digest>.parquet` holds the columns `record` (id as in the manifest),
     `content` (`Recording.content_hash`), `stamp` (`enecg.embedding.store.source.file_stamp`) and `embedding`
     (fixed-size list of float32; NaN marks a number that is not known), with facts on the expert as JSON in the
-    schema's metadata, key `enecg`. A shard appears whole or not at all, and its name follows from its content: several writers may
-    work on one store. A recording that could not be read has no row. Nothing of the subject is stored.
+    schema's metadata, key `enecg`. A shard appears whole or not at all, and its name follows from its content: several
+    writers may work on one store. A recording that could not be read has no row. Nothing of the subject is stored.
 
     A cohort's recordings are found by the stamp of their files, so a changed file is missing until it is embedded
     again. Record ids alone are enough too, where the files are not at hand; of several contents of one id, the
