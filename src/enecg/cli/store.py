@@ -68,7 +68,7 @@ def prune(
     from enecg.embedding.store.store import Store
 
     store = check(Store(folder))
-    done = pruned(store, _known({each.origin.expert for shelf in store.info()}, experts), dry_run=dry_run)
+    done = pruned(store, _known({each.origin.expert for each in store.info()}, experts), dry_run=dry_run)
     if as_json:
         removed = [{**vars(each), "path": str(each.path)} for each in done.removed]
         counts = {"dry_run": dry_run, "store": str(folder), "bytes": done.bytes}

@@ -65,7 +65,7 @@ class Verified:
 def verify(store: Store) -> Verified:
     """Read every byte of every shard: checksums, columns, rows against the file's name, and whether numbers are finite.
 
-    A damaged shard is set aside, so that its recordings are embedded again. NaN is sound: it stamps what is not known;
+    A damaged shard is set aside, so that its recordings are embedded again. NaN is sound: it marks what is not known;
     an infinite number is an expert's fault and is only told.
     """
     found = Verified()
