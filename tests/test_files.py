@@ -17,7 +17,7 @@ from commands import refused
 from enecg import files
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.pipeline import embed
-from enecg.embedding.store.source import stamp
+from enecg.embedding.store.source import file_stamp
 from enecg.embedding.store.store import Store
 from enecg.errors import InputError, ReadError
 from enecg.files import Place, join, place, read_bytes, remove, rename, size, writing
@@ -105,13 +105,13 @@ def test_records_from_a_web_server_are_those_on_disk(served: tuple[Path, str]) -
 
 def test_a_stamp_by_url_follows_the_files() -> None:
     home = f"memory://{uuid4().hex}"
-    assert stamp(f"{home}/r") is None
+    assert file_stamp(f"{home}/r") is None
     put(f"{home}/r.hea", b"r 1 500 2\nr.dat 16 200 16 0 0 0 0 I\n")
     put(f"{home}/r.dat", b"1234")
-    first = stamp(f"{home}/r")
-    assert first == stamp(f"{home}/r") and len(first or "") == 32
+    first = file_stamp(f"{home}/r")
+    assert first == file_stamp(f"{home}/r") and len(first or "") == 32
     put(f"{home}/r.dat", b"12345")
-    assert stamp(f"{home}/r") not in (first, None)
+    assert file_stamp(f"{home}/r") not in (first, None)
 
 
 def test_a_cohort_and_a_store_by_url_give_what_they_give_on_disk(tmp_path: Path) -> None:
