@@ -106,6 +106,7 @@ def predict(
     *,
     rate: float | None = None,
     unit: str | None = None,
+    ignore_checksums: bool = False,
 ) -> dict[str, Any]:
     """Answer all tasks of a bundle for recordings.
 
@@ -114,6 +115,7 @@ def predict(
         recordings: files, by path or URL, or what `enecg.read` gives; one or several.
         rate: Hz, for files that do not state it.
         unit: mV, uV, V or unitless, for files that do not state it.
+        ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
 
     Returns:
         The JSON of `enecg predict --format json`: `predictions`, `skipped`, `bundle` (its hash) and `notice`. A file
@@ -125,7 +127,10 @@ def predict(
     """
     loaded = bundle if isinstance(bundle, Bundle) else load(bundle)
     several = [recordings] if isinstance(recordings, str | Path | Recording) else recordings
-    return predict_files(loaded.ensemble, loaded.digest, loaded.experts, several, rate=rate, unit=unit)
+    return predict_files(
+        loaded.ensemble, loaded.digest, loaded.experts, several,
+        rate=rate, unit=unit, ignore_checksums=ignore_checksums,
+    )  # fmt: skip
 
 
 def predict_archive(
@@ -135,6 +140,7 @@ def predict_archive(
     *,
     rate: float | None = None,
     unit: str | None = None,
+    ignore_checksums: bool = False,
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
@@ -148,6 +154,7 @@ def predict_archive(
         out: a file `….parquet`, or a folder of them, in which an interrupted run goes on where it was.
         rate: Hz, for files that do not state it.
         unit: mV, uV, V or unitless, for files that do not state it.
+        ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
         engine: `local`, or `ray` for the processors of a cluster, with the same bytes.
         address: of a Ray cluster; by default one on this machine.
         progress: show it.
@@ -165,7 +172,7 @@ def predict_archive(
         say(f"left alone: {count} files {ending or 'without ending'}")
     summary = archive.predict_archive(
         loaded.ensemble, loaded.digest, loaded.experts, found.items, place(out),
-        rate=rate, unit=unit, engine=engine, address=address, progress=progress,
+        rate=rate, unit=unit, ignore_checksums=ignore_checksums, engine=engine, address=address, progress=progress,
     )  # fmt: skip
     for record, reason in summary.failed:
         say(f"not answered: {record}: {reason.removeprefix(record + ': ')}")

@@ -311,6 +311,9 @@ def predict(
     ] = None,
     rate: Annotated[float | None, typer.Option(help="Hz, where files do not state it.")] = None,
     unit: Annotated[str | None, typer.Option(help="mV, uV, V or unitless, where files do not state it.")] = None,
+    ignore_checksums: Annotated[
+        bool, typer.Option("--ignore-checksums", help="Read WFDB samples that do not fit their header's checksums.")
+    ] = False,
     runtime: AnyRuntime = None,
     budget: Budget = None,
     top_k: TopK = None,
@@ -329,20 +332,21 @@ def predict(
     from enecg.cohorts.listing import listed
 
     loaded = answers.load(bundle, runtime).within(budget, top_k)
+    given: dict[str, Any] = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums}
     if format == "parquet":
         options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": _say}
-        found = answers.predict_archive(loaded, files, out, rate=rate, unit=unit, **options)
+        found = answers.predict_archive(loaded, files, out, **given, **options)
         _say(f"{found.n} recordings: {found.usable} answered, {found.reused} of them written before: {out}. {NOTICE}")
         answered, asked = found.usable, found.n
     else:
         items = listed(files).items
-        document = answers.predict(loaded, items, rate=rate, unit=unit)
+        document = answers.predict(loaded, items, **given)
         if format == "fhir":
             from enecg.readers import read
             from enecg.serve.fhir import collection
 
             at = {item.record: item.at for item in items if item.at is not None}
-            told = collection(document, loaded.ensemble.tasks, lambda name: read(at[name], rate=rate, unit=unit))
+            told = collection(document, loaded.ensemble.tasks, lambda name: read(at[name], **given))
             show.write_json(told, out)
         else:
             show.predictions(document, format, out)

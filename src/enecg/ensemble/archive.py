@@ -106,6 +106,7 @@ class Work:
         columns: of the rows.
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
+        ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
     """
 
     ensemble: Ensemble
@@ -114,6 +115,7 @@ class Work:
     columns: pa.Schema
     rate: float | None
     unit: str | None
+    ignore_checksums: bool
 
 
 class Predictor:
@@ -125,7 +127,8 @@ class Predictor:
     def __call__(self, portion: Portion) -> Answered:
         """Read the portion's recordings and answer them."""
         work = self._work
-        found = answered(work.ensemble, work.experts, portion.items, rate=work.rate, unit=work.unit)
+        options: dict[str, Any] = {"rate": work.rate, "unit": work.unit, "ignore_checksums": work.ignore_checksums}
+        found = answered(work.ensemble, work.experts, portion.items, **options)
         rows = [row(entry, work.bundle) for entry in found]
         failed = [(each["record"], each["quality"]) for each in rows if not each["usable"]]
         return Answered(portion.number, len(rows), len(rows) - len(failed), failed[:SHOWN], table(rows, work.columns))
@@ -140,6 +143,7 @@ def predict_archive(
     *,
     rate: float | None = None,
     unit: str | None = None,
+    ignore_checksums: bool = False,
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
@@ -155,6 +159,7 @@ def predict_archive(
             soon as it is done, and where those that are there already are not answered again.
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
+        ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
         engine: `local`, or `ray`; the bytes are the same.
         address: of a Ray cluster; by default one on this machine.
         progress: show a bar on standard error.
@@ -163,7 +168,7 @@ def predict_archive(
         InputError: the place cannot be written, or holds predictions of another bundle.
     """
     columns = schema(ensemble).with_metadata({_BUNDLE: (bundle or "").encode(), b"enecg.notice": NOTICE.encode()})
-    work = Work(ensemble, bundle, experts, columns, rate, unit)
+    work = Work(ensemble, bundle, experts, columns, rate, unit, ignore_checksums)
     portions = [Portion(i, items[i * PORTION : (i + 1) * PORTION]) for i in range(-(-len(items) // PORTION))]
     summary = Summary()
     with ExitStack() as stack:
@@ -248,5 +253,5 @@ def _name(work: Work, portion: Portion) -> str:
     """The name of a portion's file: another one when a recording, the bundle or an option is another."""
     stamps = list(source.file_stamps(item.at for item in portion.items))
     items = [[item.record, item.reason, stamp] for item, stamp in zip(portion.items, stamps, strict=True)]
-    text = json.dumps([work.bundle, work.rate, work.unit, items])
+    text = json.dumps([work.bundle, work.rate, work.unit, work.ignore_checksums, items])
     return f"part-{portion.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"

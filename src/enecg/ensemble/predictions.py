@@ -32,6 +32,7 @@ def predict_files(
     *,
     rate: float | None = None,
     unit: str | None = None,
+    ignore_checksums: bool = False,
     group: int = GROUP,
 ) -> dict[str, Any]:
     """Answer all tasks for files or recordings: the JSON of `enecg predict`.
@@ -46,11 +47,13 @@ def predict_files(
         recordings: files by path or URL, recordings at hand, or what `enecg.cohorts.listing` found.
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
+        ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
         group: recordings held in memory at a time.
     """
     predictions: list[dict[str, Any]] = []
     skipped: list[dict[str, Any]] = []
-    for entry in answered(ensemble, experts, recordings, rate=rate, unit=unit, group=group):
+    options: dict[str, Any] = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums, "group": group}
+    for entry in answered(ensemble, experts, recordings, **options):
         (skipped if "reason" in entry else predictions).append(entry)
     return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
 
@@ -62,6 +65,7 @@ def answered(
     *,
     rate: float | None = None,
     unit: str | None = None,
+    ignore_checksums: bool = False,
     group: int = GROUP,
 ) -> Iterator[dict[str, Any]]:
     """As `predict_files`, one entry after the other, in the order of the recordings.
@@ -73,7 +77,7 @@ def answered(
         held: list[Recording | dict[str, Any]] = []
         for one in some:
             try:
-                held.append(one if isinstance(one, Recording) else _read(one, rate, unit))
+                held.append(one if isinstance(one, Recording) else _read(one, rate, unit, ignore_checksums))
             except InputError as error:
                 name = one.record if isinstance(one, Item) else str(one)
                 held.append({"record": name, "reason": str(error)})
@@ -81,12 +85,12 @@ def answered(
         yield from (next(found) if isinstance(each, Recording) else each for each in held)
 
 
-def _read(one: str | Path | Item, rate: float | None, unit: str | None) -> Recording:
+def _read(one: str | Path | Item, rate: float | None, unit: str | None, ignore_checksums: bool) -> Recording:
     """A recording that goes by the name that the caller has for it, not by its header's."""
     item = one if isinstance(one, Item) else Item(str(one), place(one))
     if item.at is None:
         raise InputError(item.reason)
-    return replace(read(item.at, rate=rate, unit=unit), source=item.record)
+    return replace(read(item.at, rate=rate, unit=unit, ignore_checksums=ignore_checksums), source=item.record)
 
 
 def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:

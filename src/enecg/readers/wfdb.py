@@ -19,7 +19,7 @@ from enecg.recording import Amplitude, Recording, implausible_length
 
 NAME: Final = "WFDB"
 ENDINGS: Final = (".hea",)
-PACKAGES: Final = ("wfdb",)
+PACKAGES: Final = ("soundfile",)
 RECOGNISED_BY: Final = "name"
 
 _FINEST: Final = 1e-12  # mV a step; median beats of PTB-XL+ have 1e-7
