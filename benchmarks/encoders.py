@@ -27,7 +27,7 @@ from enecg.experts.inputs import Batch, prepare
 from enecg.experts.network import NetworkExpert
 from enecg.experts.published import synthetic_weights as generate
 from enecg.experts.published.catalogue import find
-from enecg.experts.runtimes.export import difference
+from enecg.experts.runtimes.export import difference, run_with
 from enecg.experts.runtimes.runtime import TORCH, Runtime
 from enecg.experts.weights import fold_weight_norm
 from enecg.readers import read
@@ -83,7 +83,7 @@ def options_of(expert: NetworkExpert, batch: Batch, turns: int) -> dict[str, Any
             continue
         start = time.perf_counter()
         try:
-            other = expert.using(runtime)
+            other = run_with(expert, runtime)
         except InputError as error:
             found[str(runtime)] = {"refused": str(error)}
             continue

@@ -88,7 +88,7 @@ def load(folder: str | Path, runtime: str | Runtime | None = None) -> Bundle:
             that would give it other embeddings than those that it was fitted on.
     """
     ensemble, digest = bundles.load(Path(folder))
-    known = registry.names(views=True)
+    known = registry.names(gate_inputs=True)
     for info in ensemble.experts:
         if info.name not in known:
             raise InputError(

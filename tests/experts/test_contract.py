@@ -24,7 +24,7 @@ from enecg.experts.published.catalogue import PublishedExpert, find, installed
 
 torch.set_num_threads(1)  # of several, those that wait take the time of the others
 
-NAMES = registry.names(views=True)
+NAMES = registry.names(gate_inputs=True)
 PRESENT = [name for name in NAMES if registry.entry(name).available()]
 
 
@@ -146,7 +146,7 @@ def test_what_the_card_refuses_must_be_refused(monkeypatch: pytest.MonkeyPatch) 
     seen = Seen(Greedy())
     assert contract.absent_leads(seen).passed
     assert contract.normalised(seen).passed
-    monkeypatch.setattr(contract, "prepare", lambda recording, spec: prepare(recording, InputSpec()))
+    monkeypatch.setattr(contract, "prepared_batch", lambda _, *recordings: prepare(recordings[0], InputSpec()))
     assert not contract.absent_leads(seen).passed
     assert not contract.normalised(seen).passed
 

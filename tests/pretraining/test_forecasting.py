@@ -13,7 +13,7 @@ from enecg.experts.network import NetworkExpert
 from enecg.experts.trained.forecasting import INPUT, TRAINING_INPUT, forecast_error, load_folder
 from enecg.pretraining.forecasting import CROP, PLANS, Forecast, pretrain_forecaster
 from enecg.pretraining.signals import Signals
-from enecg.pretraining.training import Plan
+from enecg.pretraining.training import TrainingSettings
 from enecg.readers import read
 
 each_kind = pytest.mark.parametrize("kind", sorted(PLANS))
@@ -39,7 +39,9 @@ def test_training_learns_to_tell_what_can_be_told(kind: str) -> None:
     torch.set_num_threads(1)
     phase = np.random.default_rng(0).random((48, 4, 1))
     waves = np.sin(2 * np.pi * (np.arange(CROP) / 50 + phase)).astype(np.float16)
-    run = Forecast(kind, Signals(waves, np.full(48, CROP), "waves", "", 48, 0), Plan(12, 6, CROP, 1e-2), 0, CPU)
+    run = Forecast(
+        kind, Signals(waves, np.full(48, CROP), "waves", "", 48, 0), TrainingSettings(12, 6, CROP, 1e-2), 0, CPU
+    )
 
     def error() -> float:
         with torch.no_grad():
@@ -54,7 +56,7 @@ def test_training_learns_to_tell_what_can_be_told(kind: str) -> None:
 @each_kind
 def test_a_run_that_is_resumed_takes_the_same_steps(kind: str, signals: Signals, tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    plan = Plan(steps=3, batch=3, crop=CROP)
+    plan = TrainingSettings(steps=3, batch=3, crop=CROP)
     whole = Forecast(kind, signals, plan, 0, CPU)
     expected = [whole.advance() for _ in range(3)][2:]
     first = Forecast(kind, signals, plan, 0, CPU)

@@ -22,7 +22,7 @@ from enecg.pretraining import contrastive as pretraining
 from enecg.pretraining import signals as gathering
 from enecg.pretraining.contrastive import pretrain_tiny
 from enecg.pretraining.signals import Signals, gather
-from enecg.pretraining.training import Recipe, Run, TwoViews, objective, views
+from enecg.pretraining.training import ContrastiveSettings, Run, TwoViews, objective, views
 from enecg.readers import read
 from enecg.simulation import make_cohort
 
@@ -139,16 +139,16 @@ def test_an_interrupted_run_goes_on_where_it_was(
 
 
 def test_it_learns(signals: Signals) -> None:
-    run = TwoViews(signals, Recipe(steps=25), seed=0, device=CPU)
+    run = TwoViews(signals, ContrastiveSettings(steps=25), seed=0, device=CPU)
     rows, rng = run.rows, np.random.default_rng(0)
-    pair = zip(*(views(signals.windows[rows], signals.length[rows], run.recipe, rng) for _ in range(2)), strict=True)
+    pair = zip(*(views(signals.windows[rows], signals.length[rows], run.settings, rng) for _ in range(2)), strict=True)
     held = [torch.from_numpy(np.concatenate(both)) for both in pair]
     with torch.inference_mode():
-        before = objective(run.student, *held, run.recipe)
+        before = objective(run.student, *held, run.settings)
     for _ in range(25):
         run.advance()
     with torch.inference_mode():
-        after = objective(run.student, *held, run.recipe)
+        after = objective(run.student, *held, run.settings)
     assert after < 0.8 * before
 
 
@@ -161,8 +161,8 @@ def test_a_view_is_a_crop_with_parts_hidden(length: list[int], hide_time: float,
     windows = np.random.default_rng(seed).normal(size=(len(length), 12, 200)).astype(np.float16)
     for window, valid in zip(windows, length, strict=True):
         window[:, valid:] = np.nan
-    recipe = replace(Recipe(), crop=64, gain=0.0, noise=0.0, hide_time=hide_time)
-    seen, crop, visible = views(windows, np.array(length), recipe, np.random.default_rng(seed))
+    settings = replace(ContrastiveSettings(), crop=64, gain=0.0, noise=0.0, hide_time=hide_time)
+    seen, crop, visible = views(windows, np.array(length), settings, np.random.default_rng(seed))
     assert np.isfinite(crop).all()
     np.testing.assert_array_equal(seen, crop * visible)
     assert set(np.unique(visible)) <= {0.0, 1.0}

@@ -61,7 +61,7 @@ def gather(
     found = {expert.card.name: store.load(expert, cohort, stamps) for expert in experts}
     seen = np.zeros(len(cohort), bool)
     for expert in experts:
-        if not expert.view:  # a view sees whatever can be read
+        if not expert.gate_input:  # a gate input sees whatever can be read
             seen[found[expert.card.name][1]] = True
     if not seen.any():
         first = report.skipped[0]
@@ -115,7 +115,7 @@ def gather_first(
             chosen[subject] = waiting[subject].pop(0)
         part = cohort.take(np.array([chosen[subject] for subject in asked]))
         report = embed(part, experts, store, progress=progress, workers=workers)
-        looking = {expert.card.name for expert in experts if not expert.view}
+        looking = {expert.card.name for expert in experts if not expert.gate_input}
         lost = {each.record: each for each in report.skipped if looking <= set(each.experts)}
         failed = [subject for subject, record in zip(asked, part.records, strict=True) if record in lost]
         asked = [subject for subject in failed if waiting[subject]]

@@ -58,7 +58,7 @@ def trained_anew(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert
                 f"anew in each fold instead, on {expert.trained_on}"
             )
             view = copy(registry.create(expert.trained_on, expert.runtime))
-            view.examples = expert.trained_on
+            view.network_input = expert.trained_on
             kept[view.card.name] = view
         else:
             kept.setdefault(expert.card.name, expert)

@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -87,8 +87,9 @@ class Expert(ABC):
         measurements: native outputs: name of a quantity -> column of the embedding, in the task's unit
             (`{"rr_interval": 0}`); a `direct` head passes them through.
         tabular: the numbers are measurements of different kinds (trees like them), not coordinates.
-        view: only a gate or a report's control looks at it; it gets no head in the ensemble and no weight.
-        examples: kind of network (of `enecg.experts.networks.supervised.NETS`) that is trained on its output, if any.
+        gate_input: only gates and the reports' baselines read it; it gets no head and no weight in the ensemble.
+        network_input: kind of network (of `enecg.experts.networks.supervised.NETS`) that is trained on its output, if
+            any.
         runtime: how its network is run, if it has one; a lower precision is part of the fingerprint.
     """
 
@@ -97,8 +98,8 @@ class Expert(ABC):
     columns: Sequence[str] | None = None
     measurements: Mapping[str, int] = {}
     tabular: ClassVar[bool] = False
-    view: ClassVar[bool] = False
-    examples: str = ""
+    gate_input: ClassVar[bool] = False
+    network_input: str = ""
     runtime: Runtime = TORCH
 
     @abstractmethod
@@ -122,10 +123,6 @@ class Expert(ABC):
     def state_hash(self) -> str:
         """sha256 of whatever was learned or drawn (weights, random kernels); empty for a pure formula."""
         return self.card.weights.sha256 or ""
-
-    def using(self, runtime: Runtime) -> Self:
-        """The same expert, its network run in another way; an expert without a network stays as it is."""
-        return self
 
     def fingerprints(self) -> frozenset[str]:
         """Its fingerprints in all runtimes and precisions that there are; they need not be installed."""

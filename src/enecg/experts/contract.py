@@ -17,9 +17,9 @@ import numpy as np
 
 from enecg.errors import InputError
 from enecg.experts.base import Expert
-from enecg.experts.inputs import Batch, prepare
+from enecg.experts.inputs import Batch
 from enecg.experts.network import NetworkExpert
-from enecg.leads import CHEST, LIMB_ALGEBRA, STANDARD
+from enecg.experts.sample import SHORT, prepared_batch, sample_batch, sample_recording
 from enecg.recording import Recording
 
 # A batch mate may change the order in which a product is summed, and no more: share of the largest number.
@@ -27,8 +27,6 @@ MATES: Final = 1e-5
 KNOWN: Final = 0.9  # share of an embedding of ten seconds of twelve clean leads in mV that must be known
 KNOWN_OF_SHORT: Final = 0.5
 FEW: Final = ("II", "V1", "V5")
-# Of a beat: seconds from the R peak, width in s, and height in mV in two directions of the heart's plane.
-_WAVES: Final = ((-0.16, 0.025, 0.12, 0.15), (0.0, 0.012, 1.1, 0.7), (0.03, 0.012, -0.25, 0.2), (0.25, 0.05, 0.3, 0.25))
 
 
 @dataclass(frozen=True)
@@ -49,16 +47,12 @@ class Seen:
     @cached_property
     def batch(self) -> Batch:
         """As the expert wants to see them."""
-        return self.prepared(made(), made(400.0, 0.7 * self.expert.card.input.seconds, 1.1))
+        return sample_batch(self.expert.card.input)
 
     @cached_property
     def embedding(self) -> np.ndarray:
         """Of the batch, the first time."""
         return self.expert.encode(self.batch)
-
-    def prepared(self, *recordings: Recording) -> Batch:
-        """Recordings as the expert wants to see them."""
-        return Batch.join([prepare(each, self.expert.card.input) for each in recordings])
 
 
 def behaviour(expert: Expert) -> Iterator[Check]:
@@ -108,7 +102,7 @@ def mates(seen: Seen) -> Check:
 
 def absent_leads(seen: Seen) -> Check:
     """Leads that are not there are zeros, or the recording is refused, as the card says."""
-    spec, bare = seen.expert.card.input, made().select(FEW)
+    spec, bare = seen.expert.card.input, sample_recording().select(FEW)
     if spec.missing == "error" and not set(spec.leads) <= set(bare.leads):
         return _refused(seen, bare, "absent leads", "leads missing")
     return _answered(seen, bare, "absent leads", "three of twelve")
@@ -119,13 +113,15 @@ def short(seen: Seen) -> Check:
     spec = seen.expert.card.input
     padded = seen.batch.length[-1] < spec.samples
     known = np.isfinite(seen.embedding[-1]).mean()
-    return Check("short recording", f"{0.7 * spec.seconds:.3g} s: {known:.0%} known", padded and known > KNOWN_OF_SHORT)
+    return Check(
+        "short recording", f"{SHORT * spec.seconds:.3g} s: {known:.0%} known", padded and known > KNOWN_OF_SHORT
+    )
 
 
 def long(seen: Seen) -> Check:
     """What is longer is looked at in windows, and pooled."""
     expert = seen.expert
-    windows = expert.encode(seen.prepared(made(seconds=3 * expert.card.input.seconds)))
+    windows = expert.encode(prepared_batch(expert.card.input, sample_recording(seconds=3 * expert.card.input.seconds)))
     pooled, known = expert.pool(windows), np.isfinite(windows).any(0)
     passed = (
         (len(windows) > 1) == (expert.card.input.max_windows > 1)
@@ -139,7 +135,7 @@ def long(seen: Seen) -> Check:
 
 def normalised(seen: Seen) -> Check:
     """Amplitudes without unit are seen, or refused, as the card says."""
-    recording = replace(made(), amplitude="normalised")
+    recording = replace(sample_recording(), amplitude="normalised")
     if seen.expert.card.input.amplitude == "mV":
         return _refused(seen, recording, "normalised", "needs amplitudes in mV")
     return _answered(seen, recording, "normalised", "without millivolts")
@@ -181,40 +177,16 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.nanmax(np.abs(one - other)) / max(float(np.nanmax(np.abs(one))), 1e-12))
 
 
-def made(rate: float = 500.0, seconds: float = 10.0, period: float = 0.8) -> Recording:
-    """Beats made of bell curves, seen from several sides, with a little noise; the lead algebra holds.
-
-    Args:
-        rate: Hz.
-        seconds: duration.
-        period: from beat to beat, in s.
-    """
-    time = np.arange(round(rate * seconds)) / rate
-    rng = np.random.default_rng(round(1000 * period))
-    leads = {}
-    for number, name in enumerate(("I", "II", *CHEST)):
-        side = 0.6 * number - 1.0
-        beat = 0.01 * rng.standard_normal(len(time))
-        for at, width, height, across in _WAVES:
-            away = (time - 0.4 - at + period / 2) % period - period / 2
-            beat += (height * np.cos(side) + across * np.sin(side)) * np.exp(-0.5 * (away / width) ** 2)
-        leads[name] = beat
-    for name, (first, second) in LIMB_ALGEBRA.items():
-        leads[name] = first * leads["I"] + second * leads["II"]
-    signal = np.stack([leads[name] for name in STANDARD]).astype(np.float32)
-    return Recording(signal, rate, STANDARD, source="made by a formula")
-
-
 def _refused(seen: Seen, recording: Recording, what: str, because: str) -> Check:
     try:
-        seen.prepared(recording)
+        prepared_batch(seen.expert.card.input, recording)
     except InputError as error:
         return Check(what, "refused, as the card says", because in str(error))
     return Check(what, "not refused, though the card says so", False)
 
 
 def _answered(seen: Seen, recording: Recording, what: str, how: str) -> Check:
-    windows = seen.prepared(recording)
+    windows = prepared_batch(seen.expert.card.input, recording)
     found = seen.expert.encode(windows)
     passed = found.shape == (len(windows), seen.expert.card.dim) and not np.isinf(found).any()
     return Check(what, f"{how}: {np.isfinite(found).mean():.0%} known", passed and bool(np.isfinite(found).any()))

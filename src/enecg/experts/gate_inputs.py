@@ -61,7 +61,7 @@ class LeadII(Expert):
     """Lead II itself; a recording without it is a row of NaN."""
 
     card = LEAD_II
-    view = True
+    gate_input = True
 
     @override
     def encode(self, batch: Batch) -> np.ndarray:
@@ -79,7 +79,7 @@ class SignalQuality(Expert):
     """
 
     card = QUALITY
-    view = True
+    gate_input = True
     columns = (*(f"{name}_{lead}" for lead in STANDARD for name in PER_LEAD), *OVERALL)
 
     @override
@@ -120,7 +120,7 @@ def _quality(signal: np.ndarray, present: np.ndarray, length: int) -> np.ndarray
 class RandomEncoder(NetworkExpert):
     """The encoder of `tiny`, never trained."""
 
-    view = True
+    gate_input = True
 
     def __init__(self, device: str | None = None) -> None:
         import torch
@@ -136,6 +136,6 @@ class RandomEncoder(NetworkExpert):
         return f"torch seed {RANDOM_SEED}"
 
 
-register(Entry(LEAD_II.name, lambda: LEAD_II, LeadII, view=True))
-register(Entry(QUALITY.name, lambda: QUALITY, SignalQuality, view=True))
-register(Entry(RANDOM.name, lambda: RANDOM, RandomEncoder, view=True))
+register(Entry(LEAD_II.name, lambda: LEAD_II, LeadII, gate_input=True))
+register(Entry(QUALITY.name, lambda: QUALITY, SignalQuality, gate_input=True))
+register(Entry(RANDOM.name, lambda: RANDOM, RandomEncoder, gate_input=True))

@@ -43,26 +43,11 @@ class NetworkExpert(Expert):
         self.module = module.to(self.device).requires_grad_(False).eval()
         self._session: Session = Torch(self.module, self.device)
 
-    @override
-    def using(self, runtime: Runtime) -> Self:
-        """The same expert, its network run by another runtime or in another precision.
-
-        ONNX Runtime and OpenVINO run on the processor, and the expert then lets go of the torch module.
-
-        Raises:
-            MissingExtra: the runtime is not installed.
-            InputError: the network cannot be run so, or would give other numbers.
-        """
-        from enecg.experts.runtimes.export import compared, open_session
-
+    def with_session(self, runtime: Runtime, session: Session) -> Self:
+        """Return a copy whose network is run by `session`; see `enecg.experts.runtimes.export.run_with`."""
         other = copy(self)
-        other.runtime = runtime
-        if runtime.name == "torch":
-            other._session = Torch(self.module, self.device, runtime.precision)
-            if not runtime.is_exact:  # some processors' kernels are far off
-                compared(self, other._session, runtime)
-        else:
-            other._session = open_session(self, runtime)
+        other.runtime, other._session = runtime, session
+        if runtime.name != "torch":
             other.device = pick_device("cpu")
             del other.module
         return other

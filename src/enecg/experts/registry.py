@@ -21,6 +21,7 @@ from typing import Final
 
 from enecg.errors import InputError
 from enecg.experts.base import Card, Expert
+from enecg.experts.runtimes.export import run_with
 from enecg.experts.runtimes.runtime import TORCH, Runtime
 
 ENTRY_POINTS = "enecg.experts"
@@ -29,14 +30,14 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered expert: `card()` must be cheap, `create()` may load weights. A view is not offered as an expert."""
+    """A registered expert: `card()` must be cheap, `create()` may load weights. Gate inputs are not listed."""
 
     name: str
     card: Callable[[], Card]
     create: Callable[[], Expert]
     available: Callable[[], bool] = lambda: True
     folder: Path | None = None
-    view: bool = False
+    gate_input: bool = False
 
 
 _ENTRIES: dict[str, Entry] = {}
@@ -136,10 +137,14 @@ def _load_families() -> None:
             _register_folder(path.parent)
 
 
-def names(views: bool = False) -> list[str]:
-    """Names of all registered experts, in the order of registration; with `views`, also of what only gates look at."""
+def names(gate_inputs: bool = False) -> list[str]:
+    """Return the names of all registered experts in the order of registration.
+
+    Args:
+        gate_inputs: also name what only gates and baselines read.
+    """
     _load_families()
-    return [name for name, entry in _ENTRIES.items() if views or not entry.view]
+    return [name for name, entry in _ENTRIES.items() if gate_inputs or not entry.gate_input]
 
 
 def entry(name: str) -> Entry:
@@ -176,4 +181,4 @@ def create(name: str, runtime: Runtime = TORCH) -> Expert:
 @cache
 def _create(name: str, runtime: Runtime) -> Expert:
     made = entry(name).create()
-    return made if runtime == TORCH else made.using(runtime)
+    return made if runtime == TORCH else run_with(made, runtime)

@@ -44,7 +44,7 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
-class Report:
+class LoadReport:
     """What a strict load did with the keys of a file."""
 
     used: tuple[str, ...]
@@ -116,7 +116,7 @@ def load_state(
     return state
 
 
-def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], ignore: Sequence[str] = ()) -> Report:
+def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], ignore: Sequence[str] = ()) -> LoadReport:
     """Copy `state` into `module`; every key of both must find its partner of the same shape.
 
     Args:
@@ -148,7 +148,7 @@ def load_strict(module: torch.nn.Module, state: Mapping[str, torch.Tensor], igno
         name = type(module).__name__
         raise WeightsError(f"weights do not fit {name}; {'; '.join(faults)}; it is not the file that the card names")
     module.load_state_dict(given)
-    return Report(tuple(given), ignored)
+    return LoadReport(tuple(given), ignored)
 
 
 def save_state(state: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:

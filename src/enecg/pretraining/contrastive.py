@@ -21,7 +21,7 @@ from enecg.experts.registry import CARD_FILE
 from enecg.experts.trained.tiny import COST_MS, INPUT, KIND, WEIGHTS_FILE
 from enecg.experts.weights import save_state, sha256_of, write_whole
 from enecg.pretraining.signals import Signals, gather
-from enecg.pretraining.training import Recipe, Run, TwoViews
+from enecg.pretraining.training import ContrastiveSettings, Run, TwoViews
 
 EVERY: Final = 100  # steps between two saved states
 
@@ -34,7 +34,7 @@ def pretrain_tiny(
     licence: str = "not stated",
     corpora: tuple[str, ...] = (),
     data_licence: str = "",
-    steps: int = Recipe.steps,
+    steps: int = ContrastiveSettings.steps,
     seed: int = 0,
     device: str | None = None,
     progress: bool = True,
@@ -65,7 +65,7 @@ def pretrain_tiny(
         raise InputError(f"{out}: holds an expert already; name another --out")
     work = out / "work"
     signals = source if isinstance(source, Signals) else gather(source, INPUT, work, progress)
-    run = TwoViews(signals, Recipe(steps=steps), seed, pick_device(device))
+    run = TwoViews(signals, ContrastiveSettings(steps=steps), seed, pick_device(device))
     train(run, work / "checkpoint.pt", progress)
     card = _write(run, out, Labels(name or out.resolve().name, licence, corpora, data_licence))
     shutil.rmtree(work, ignore_errors=True)
@@ -75,8 +75,8 @@ def pretrain_tiny(
 def train(run: Run, checkpoint: Path, progress: bool) -> None:
     """Take all steps of a run, from the state saved in `checkpoint` when there is one, saving it now and then."""
     run.resume(checkpoint)
-    with shown(run.recipe.steps, progress) as tell:
-        while run.step < run.recipe.steps:
+    with shown(run.settings.steps, progress) as tell:
+        while run.step < run.settings.steps:
             tell(run.step, run.advance())
             if run.step % EVERY == 0:
                 run.save(checkpoint)
@@ -128,7 +128,7 @@ def write_card(run: Run, out: Path, kind: str, card: Card, data_licence: str) ->
         "skipped": signals.skipped,
         "windows": len(run.rows),
         "seed": run.seed,
-        "recipe": asdict(run.recipe),
+        "recipe": asdict(run.settings),
         "torch": torch.__version__,
     }
     content = {"kind": kind, "card": card.as_dict(), "pretraining": facts}

@@ -26,13 +26,13 @@ from enecg.experts.trained.forecasting import AHEAD, SAMPLES, TRAINING_INPUT, WE
 from enecg.experts.weights import save_state, sha256_of
 from enecg.pretraining.contrastive import Labels, train, write_card
 from enecg.pretraining.signals import Signals, gather
-from enecg.pretraining.training import Plan, Run
+from enecg.pretraining.training import Run, TrainingSettings
 
 CROP: Final = SAMPLES + AHEAD
 LEADS: Final = 4  # drawn for each step: leads of a recording say much the same
-PLANS: Final = {
-    timesnet.KIND: Plan(steps=400, batch=16, crop=CROP, rate=3e-3),
-    dlinear.KIND: Plan(steps=600, batch=64, crop=CROP, rate=1e-4),
+SETTINGS: Final = {
+    timesnet.KIND: TrainingSettings(steps=400, batch=16, crop=CROP, rate=3e-3),
+    dlinear.KIND: TrainingSettings(steps=600, batch=64, crop=CROP, rate=1e-4),
 }
 CARDS: Final = {timesnet.KIND: timesnet.OWN, dlinear.KIND: dlinear.OWN}
 
@@ -43,14 +43,16 @@ class Forecast(Run):
     Args:
         kind: `"timesnet"` or `"dlinear"`.
         signals: what is trained on, prepared by `TRAINING_INPUT`.
-        recipe: how.
+        settings: how.
         seed: of weights, order and leads.
         device: where.
     """
 
-    def __init__(self, kind: str, signals: Signals, recipe: Plan, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, kind: str, signals: Signals, settings: TrainingSettings, seed: int, device: torch.device
+    ) -> None:
         self.kind = kind
-        super().__init__(signals, recipe, seed, device)
+        super().__init__(signals, settings, seed, device)
 
     @override
     def begin(self, leads: int) -> nn.Module:
@@ -106,14 +108,14 @@ def pretrain_forecaster(
     Raises:
         InputError: no such kind, too few recordings, or `out` holds an expert or another run.
     """
-    if kind not in PLANS:
-        raise InputError(f"no forecaster {kind!r}; known: {', '.join(PLANS)}")
+    if kind not in SETTINGS:
+        raise InputError(f"no forecaster {kind!r}; known: {', '.join(SETTINGS)}")
     if (out / CARD_FILE).exists():
         raise InputError(f"{out}: holds an expert already; name another --out")
     work = out / "work"
     signals = source if isinstance(source, Signals) else gather(source, TRAINING_INPUT, work, progress)
-    plan = PLANS[kind] if steps is None else replace(PLANS[kind], steps=steps)
-    run = Forecast(kind, signals, plan, seed, pick_device(device))
+    settings = SETTINGS[kind] if steps is None else replace(SETTINGS[kind], steps=steps)
+    run = Forecast(kind, signals, settings, seed, pick_device(device))
     train(run, work / "checkpoint.pt", progress)
     save_state(run.student.cpu().state_dict(), out / WEIGHTS_FILE)
     labels = Labels(name or out.resolve().name, licence, corpora, data_licence)

@@ -32,7 +32,7 @@ FEWEST: Final = 32  # windows; with fewer there is nothing to tell apart
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingSettings:
     """How any network is trained.
 
     Attributes:
@@ -51,7 +51,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Recipe(Plan):
+class ContrastiveSettings(TrainingSettings):
     """How an encoder is trained, beside its plan: each window of a batch is seen in two views.
 
     Attributes:
@@ -91,40 +91,42 @@ class Student(nn.Module):
         return place, filled.reshape(count, leads, -1)
 
 
-def views(windows: np.ndarray, length: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> list[np.ndarray]:
+def views(
+    windows: np.ndarray, length: np.ndarray, settings: ContrastiveSettings, rng: np.random.Generator
+) -> list[np.ndarray]:
     """One view of each window.
 
     Args:
         windows: `[window, lead, sample]`.
         length: `[window]`; a crop never reaches into the padding.
-        recipe: how much is changed and hidden.
+        settings: how much is changed and hidden.
         rng: for crops, gains, noise and what is hidden.
 
     Returns:
         float32 `[window, lead, crop]` each: what the encoder sees, the crop as it was, and 1 where it is shown.
     """
     count, leads, _ = windows.shape
-    start = rng.integers(0, length - recipe.crop + 1)
-    within = start[:, None] + np.arange(recipe.crop)
+    start = rng.integers(0, length - settings.crop + 1)
+    within = start[:, None] + np.arange(settings.crop)
     crop = np.take_along_axis(windows, within[:, None, :], axis=2).astype(np.float32)
-    gain = 1 + recipe.gain * rng.standard_normal((count, leads, 1), np.float32)
-    noise = recipe.noise * rng.standard_normal(crop.shape, np.float32)
-    spans = rng.random((count, 1, -(-recipe.crop // 32))) >= recipe.hide_time
-    shown = spans.repeat(32, axis=2)[..., : recipe.crop] & (rng.random((count, leads, 1)) >= recipe.hide_lead)
+    gain = 1 + settings.gain * rng.standard_normal((count, leads, 1), np.float32)
+    noise = settings.noise * rng.standard_normal(crop.shape, np.float32)
+    spans = rng.random((count, 1, -(-settings.crop // 32))) >= settings.hide_time
+    shown = spans.repeat(32, axis=2)[..., : settings.crop] & (rng.random((count, leads, 1)) >= settings.hide_lead)
     visible = shown.astype(np.float32)
     return [(crop * gain + noise) * visible, crop, visible]
 
 
 def objective(
-    student: Student, seen: torch.Tensor, crop: torch.Tensor, visible: torch.Tensor, recipe: Recipe
+    student: Student, seen: torch.Tensor, crop: torch.Tensor, visible: torch.Tensor, settings: ContrastiveSettings
 ) -> torch.Tensor:
     """The loss of a batch whose second half are the second views of the first: a scalar."""
     place, filled = student(seen)
-    likeness = (place @ place.T / recipe.temperature).fill_diagonal_(-torch.inf)
+    likeness = (place @ place.T / settings.temperature).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(place), device=place.device).roll(len(place) // 2)
     hidden = 1.1 - visible  # what was shown counts a little too
     error = ((filled - crop).square() * hidden).sum() / hidden.sum()
-    loss: torch.Tensor = recipe.contrast * F.cross_entropy(likeness, partner) + error
+    loss: torch.Tensor = settings.contrast * F.cross_entropy(likeness, partner) + error
     return loss
 
 
@@ -136,22 +138,22 @@ class Run(ABC):
 
     Args:
         signals: what is trained on.
-        recipe: how.
+        settings: how.
         seed: of weights, order and whatever else is drawn.
         device: where.
     """
 
-    def __init__(self, signals: Signals, recipe: Plan, seed: int, device: torch.device) -> None:
-        fit = np.flatnonzero(signals.length >= recipe.crop)
+    def __init__(self, signals: Signals, settings: TrainingSettings, seed: int, device: torch.device) -> None:
+        fit = np.flatnonzero(signals.length >= settings.crop)
         if len(fit) < FEWEST:
             raise InputError(
-                f"{signals.name}: {len(fit)} windows of at least {recipe.crop} samples; pretraining needs {FEWEST}"
+                f"{signals.name}: {len(fit)} windows of at least {settings.crop} samples; pretraining needs {FEWEST}"
             )
-        self.signals, self.recipe, self.seed, self.device, self.rows = signals, recipe, seed, device, fit
+        self.signals, self.settings, self.seed, self.device, self.rows = signals, settings, seed, device, fit
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.student = self.begin(signals.windows.shape[1]).to(device)
-        self.optimiser = torch.optim.AdamW(self.student.parameters(), recipe.rate, weight_decay=recipe.decay)
+        self.optimiser = torch.optim.AdamW(self.student.parameters(), settings.rate, weight_decay=settings.decay)
         self.step = 0
 
     @abstractmethod
@@ -164,23 +166,23 @@ class Run(ABC):
 
         Args:
             windows: float16 `[window, lead, sample]`.
-            length: `[window]`; samples that are not padding, at least `recipe.crop`.
+            length: `[window]`; samples that are not padding, at least `settings.crop`.
             rng: for whatever is drawn.
         """
 
     @property
     def key(self) -> str:
         """sha256 of what the run is determined by."""
-        text = json.dumps([self.signals.digest, len(self.rows), asdict(self.recipe), self.seed])
+        text = json.dumps([self.signals.digest, len(self.rows), asdict(self.settings), self.seed])
         return hashlib.sha256(text.encode()).hexdigest()
 
     def advance(self) -> float:
         """Take one step, and return its loss."""
-        recipe, step = self.recipe, self.step
+        settings, step = self.settings, self.step
         rng = np.random.default_rng([self.seed, 1, step])
         rows = self._rows_of(step)
         for group in self.optimiser.param_groups:
-            group["lr"] = recipe.rate * one_cycle(step / recipe.steps, warm=0.15)
+            group["lr"] = settings.rate * one_cycle(step / settings.steps, warm=0.15)
         self.student.train()
         loss = self.loss(self.signals.windows[rows], self.signals.length[rows], rng)
         self.optimiser.zero_grad()
@@ -192,7 +194,7 @@ class Run(ABC):
 
     def _rows_of(self, step: int) -> np.ndarray:
         """The windows of a step: each epoch is another order of all of them, its incomplete last batch left out."""
-        size = min(self.recipe.batch, len(self.rows))
+        size = min(self.settings.batch, len(self.rows))
         epoch, turn = divmod(step, len(self.rows) // size)
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.rows))
         return np.sort(self.rows[order[turn * size : (turn + 1) * size]])
@@ -227,13 +229,13 @@ class TwoViews(Run):
 
     Args:
         signals: what is trained on.
-        recipe: how.
+        settings: how.
         seed: of weights, order and views.
         device: where.
     """
 
     student: Student
-    recipe: Recipe
+    settings: ContrastiveSettings
 
     @override
     def begin(self, leads: int) -> Student:
@@ -241,6 +243,6 @@ class TwoViews(Run):
 
     @override
     def loss(self, windows: np.ndarray, length: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        pair = zip(views(windows, length, self.recipe, rng), views(windows, length, self.recipe, rng), strict=True)
+        pair = zip(views(windows, length, self.settings, rng), views(windows, length, self.settings, rng), strict=True)
         seen, crop, visible = (torch.from_numpy(np.concatenate(both)).to(self.device) for both in pair)
-        return objective(self.student, seen, crop, visible, self.recipe)
+        return objective(self.student, seen, crop, visible, self.settings)

@@ -15,12 +15,12 @@ import torch
 from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from enecg.errors import WeightsError
-from enecg.experts.contract import made
 from enecg.experts.inputs import prepare
 from enecg.experts.published import ecg_fm as ecgfm
 from enecg.experts.published import ecgfounder, moment
 from enecg.experts.published.catalogue import locate
 from enecg.experts.published.synthetic_weights import draw
+from enecg.experts.sample import sample_recording
 from enecg.experts.weights import fold_weight_norm, load_state
 
 OFFICIAL: dict[str, Any] = json.loads((Path(__file__).parent / "official.json").read_text())
@@ -197,7 +197,7 @@ def test_ecgfounder_on_the_published_file() -> None:
 
 
 def test_ecgfounder_prepares_as_its_authors_do() -> None:
-    recording = made()
+    recording = sample_recording()
     prepared = prepare(recording, ecgfounder.CARD.input).signal[0]
     filtered = filtfilt(*iirnotch(50, 30, 500), recording.signal.astype(np.float64))
     filtered = filtfilt(*butter(4, [0.67, 40], "bandpass", fs=500), filtered)

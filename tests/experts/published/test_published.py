@@ -25,6 +25,7 @@ from enecg.experts.published import synthetic_weights as generate
 from enecg.experts.published.catalogue import Published, PublishedExpert, find, load
 from enecg.experts.published.verify import goldens, verify, verify_all
 from enecg.experts.runtimes import export
+from enecg.experts.runtimes.export import run_with
 from enecg.experts.runtimes.runtime import LOSS, Runtime
 from enecg.experts.runtimes.sessions import Session, Torch
 from enecg.experts.weights import sha256_of
@@ -97,7 +98,7 @@ def test_the_fingerprint_tells_weights_versions_and_precisions_apart(
     generate.write(small, folder, seed=1)
     other = load(small)
     later = load(replace(small, version="2"))
-    rough = one.using(Runtime("torch", "bfloat16"))
+    rough = run_with(one, Runtime("torch", "bfloat16"))
     assert len({expert.fingerprint for expert in (one, other, later, rough)}) == 4
 
 
@@ -111,10 +112,10 @@ def test_bfloat16_is_near_or_refused(small: Published, folder: Path) -> None:
     away = export.difference(other, one)
     assert away > 0
     if away <= LOSS:
-        assert exact.using(Runtime("torch", "bfloat16")).encode(batch).shape == one.shape
+        assert run_with(exact, Runtime("torch", "bfloat16")).encode(batch).shape == one.shape
     else:
         with pytest.raises(InputError, match=r"torch bfloat16 .* away from those of torch.*leave --precision out"):
-            exact.using(Runtime("torch", "bfloat16"))
+            run_with(exact, Runtime("torch", "bfloat16"))
 
 
 def test_a_precision_that_is_too_far_off_is_refused_and_a_near_one_compared_once(
@@ -129,7 +130,7 @@ def test_a_precision_that_is_too_far_off_is_refused_and_a_near_one_compared_once
     monkeypatch.setattr(export, "_compare", compare)
     expert = load(small)
     for _ in range(2):
-        expert.using(Runtime("torch", "bfloat16"))
+        run_with(expert, Runtime("torch", "bfloat16"))
     assert asked == [Runtime("torch", "bfloat16")]
 
 

@@ -25,7 +25,7 @@ from enecg.experts.contract import Seen
 from enecg.experts.inputs import Batch, InputSpec
 from enecg.experts.network import NetworkExpert
 from enecg.experts.runtimes import export
-from enecg.experts.runtimes.export import difference, example
+from enecg.experts.runtimes.export import difference, example, run_with
 from enecg.experts.runtimes.runtime import NOISE, Runtime
 from generated import Trained
 
@@ -62,7 +62,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_gives_the_numbers_of_torch_in_batches_of_any_size(name: str, runtime: Runtime) -> None:
     expert = toy(name)
     batch = Batch.join([example(expert), Seen(expert).batch])
-    fast = expert.using(runtime)
+    fast = run_with(expert, runtime)
     exact = expert.encode(batch)
     assert difference(fast.encode(batch), exact) < NOISE
     alone = np.concatenate([fast.encode(batch[row : row + 1]) for row in range(len(batch))])
@@ -73,10 +73,10 @@ def test_gives_the_numbers_of_torch_in_batches_of_any_size(name: str, runtime: R
 
 def test_is_exported_and_compared_once(exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expert = toy("st-mem")
-    expert.using(FAST[0])
+    run_with(expert, FAST[0])
     monkeypatch.setattr(torch.onnx, "export", None)
     monkeypatch.setattr(export, "_compare", None)
-    expert.using(FAST[0])
+    run_with(expert, FAST[0])
     folder = exports / "exports" / export.key_of(expert)
     assert json.loads((folder / "onnx-float32.json").read_text())["difference"] < NOISE
     assert not [path for path in folder.iterdir() if path.is_dir()]  # nothing is left of the work
@@ -85,17 +85,17 @@ def test_is_exported_and_compared_once(exports: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("runtime", FAST, ids=str)
 def test_is_refused_with_the_difference_where_it_answers_otherwise(runtime: Runtime, exports: Path) -> None:
     expert = toy("st-mem")
-    expert.using(runtime)
+    run_with(expert, runtime)
     (exports / "exports" / export.key_of(expert) / f"{runtime.name}-float32.json").write_text("{}")
     with torch.no_grad():
         expert.module.get_parameter("norm.weight")[0] += 0.01  # the card, and so the fingerprint, stay as they are
     with pytest.raises(InputError, match=r"st-mem: in \w+ float32 its embeddings are \d.\de-0\d away from"):
-        expert.using(runtime)
+        run_with(expert, runtime)
 
 
 @pytest.mark.parametrize("runtime", [*FAST, Runtime("onnx", "int8")], ids=str)
 def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
-    fast = toy("hubert-ecg-small").using(runtime)
+    fast = run_with(toy("hubert-ecg-small"), runtime)
     moved = pickle.loads(pickle.dumps(fast))
     batch = Seen(fast).batch
     np.testing.assert_array_equal(moved.encode(batch), fast.encode(batch))
@@ -104,7 +104,7 @@ def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
 
 def test_in_int8_a_window_does_not_depend_on_its_mates() -> None:
     expert = toy("st-mem")
-    rough = expert.using(Runtime("onnx", "int8"))
+    rough = run_with(expert, Runtime("onnx", "int8"))
     batch = Seen(expert).batch
     found = rough.encode(batch)
     assert 0 < difference(found, expert.encode(batch)) < 0.1
@@ -117,26 +117,26 @@ def test_in_int8_a_window_does_not_depend_on_its_mates() -> None:
 def test_in_bfloat16_openvino_makes_other_embeddings() -> None:
     expert = toy("tiny")
     try:
-        rough = expert.using(Runtime("openvino", "bfloat16"))
+        rough = run_with(expert, Runtime("openvino", "bfloat16"))
     except InputError as error:
         pytest.skip(str(error))  # there is no hardware for it
     batch = Seen(expert).batch
     away = difference(rough.encode(batch), expert.encode(batch))
     assert NOISE < away < 0.05
-    torch_rough = expert.using(Runtime("torch", "bfloat16"))
+    torch_rough = run_with(expert, Runtime("torch", "bfloat16"))
     assert len({each.fingerprint for each in (expert, rough, torch_rough)}) == 3
 
 
 def test_says_what_cannot_be_run_so() -> None:
     with pytest.raises(InputError, match="tiny: its network has no matrix products to compute in int8"):
-        toy("tiny").using(Runtime("onnx", "int8"))
+        run_with(toy("tiny"), Runtime("onnx", "int8"))
     with pytest.raises(InputError, match=r"timesnet-enecg: .* exported to ONNX \(its shape follows the periods"):
-        toy("timesnet-enecg").using(Runtime("openvino"))
+        run_with(toy("timesnet-enecg"), Runtime("openvino"))
     with pytest.raises(InputError, match=r"tirex: .* exported to ONNX \(its cells step through time"):
-        toy("tirex").using(Runtime("onnx"))
+        run_with(toy("tirex"), Runtime("onnx"))
     wilful = NetworkExpert(replace(toy("st-mem").card, name="wilful"), Wilful(), "cpu")
     with pytest.raises(InputError, match=r"wilful: .* exported to ONNX \(Could not guard on data.*run it with"):
-        wilful.using(Runtime("openvino"))
+        run_with(wilful, Runtime("openvino"))
 
 
 class Wilful(nn.Module):
@@ -153,7 +153,7 @@ def test_names_the_extra_that_is_missing(package: str, runtime: str, monkeypatch
     monkeypatch.setitem(sys.modules, package, None)
     told = f"--runtime {runtime} needs the package {package}: install it with  pip install 'enecg[{runtime}]'"
     with pytest.raises(MissingExtra) as caught:
-        toy("st-mem").using(Runtime(runtime))
+        run_with(toy("st-mem"), Runtime(runtime))
     assert str(caught.value) == told
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from enecg.errors import InputError
 from enecg.experts import registry
+from enecg.experts.base import Expert
+from enecg.experts.inputs import Batch
+from enecg.experts.runtimes.export import run_with
 from enecg.experts.runtimes.runtime import TORCH, Runtime
 
 
@@ -32,9 +36,9 @@ def test_goes_by_its_text() -> None:
 
 def test_only_a_lower_precision_makes_another_expert() -> None:
     tiny = registry.create("tiny")
-    rough = tiny.using(Runtime("torch", "bfloat16"))
+    rough = run_with(tiny, Runtime("torch", "bfloat16"))
     assert rough.fingerprint != tiny.fingerprint
-    assert rough.using(TORCH).fingerprint == tiny.fingerprint
+    assert run_with(rough, TORCH).fingerprint == tiny.fingerprint
     assert tiny.fingerprints() >= {tiny.fingerprint, rough.fingerprint}
     assert len(tiny.fingerprints()) == 4  # torch and OpenVINO in bfloat16, ONNX Runtime in int8
     assert registry.create("tiny", TORCH) is tiny
@@ -42,5 +46,25 @@ def test_only_a_lower_precision_makes_another_expert() -> None:
 
 def test_an_expert_without_a_network_stays_as_it_is() -> None:
     rhythm = registry.create("rhythm")
-    assert rhythm.using(Runtime("torch", "bfloat16")) is rhythm
+    assert run_with(rhythm, Runtime("torch", "bfloat16")) is rhythm
     assert rhythm.runtime == TORCH
+
+
+class OldForeign(Expert):
+    """An expert of a third party that still says itself how it is run."""
+
+    card = registry.entry("rhythm").card()
+
+    def encode(self, batch: Batch) -> np.ndarray:
+        return np.zeros((len(batch), self.card.dim), np.float32)
+
+    def using(self, runtime: Runtime) -> OldForeign:
+        other = OldForeign()
+        other.runtime = runtime
+        return other
+
+
+def test_a_foreign_expert_that_overrides_using_works_for_one_more_version() -> None:
+    runtime = Runtime("torch", "bfloat16")
+    with pytest.warns(DeprecationWarning, match=r"rhythm: Expert\.using is replaced"):
+        assert run_with(OldForeign(), runtime).runtime == runtime

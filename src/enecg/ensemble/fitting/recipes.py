@@ -39,8 +39,8 @@ class ExpertInfo:
         card = expert.card
         return cls(
             card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
-            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.view,
-            expert.examples,
+            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.gate_input,
+            expert.network_input,
             "" if expert.runtime.is_exact else str(expert.runtime),
         )  # fmt: skip
 

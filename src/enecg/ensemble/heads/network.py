@@ -119,7 +119,7 @@ class Network(Head):
         return min(self.epochs * max(recordings // self.batch, 1), self.steps)
 
 
-HEADS: Final = {"beat": Network(), "signal": Network("signal", epochs=18, crop=640)}  # by `Expert.examples`
+HEADS: Final = {"beat": Network(), "signal": Network("signal", epochs=18, crop=640)}  # by `Expert.network_input`
 
 
 def one_cycle(done: float, warm: float) -> float:

@@ -18,10 +18,11 @@ import numpy as np
 from enecg.errors import WeightsError
 from enecg.experts import registry
 from enecg.experts.base import Expert
-from enecg.experts.contract import Check, behaviour, distance, made
+from enecg.experts.contract import Check, behaviour, distance
 from enecg.experts.inputs import prepare
 from enecg.experts.published import synthetic_weights as generate
 from enecg.experts.published.catalogue import Published, PublishedExpert, expected, find, here, installed
+from enecg.experts.sample import sample_recording
 
 GOLDENS: Final = "goldens.json"  # first numbers of each expert's embedding, made by scripts/expert_goldens.py
 TOLERANCE: Final = 1e-3  # of the embedding's largest number
@@ -125,5 +126,5 @@ def goldens() -> dict[str, list[float]]:
 
 def numbers(expert: Expert, count: int = 8) -> np.ndarray:
     """The first numbers of an expert's embedding of the first made recording."""
-    embedding: np.ndarray = expert.encode(prepare(made(), expert.card.input))[0, :count]
+    embedding: np.ndarray = expert.encode(prepare(sample_recording(), expert.card.input))[0, :count]
     return embedding

@@ -18,7 +18,7 @@ from copy import deepcopy
 from importlib import metadata
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,19 +26,66 @@ from enecg.errors import InputError, require
 from enecg.experts.inputs import Batch
 from enecg.experts.runtimes.runtime import Runtime
 from enecg.experts.runtimes.sessions import Behind, Onnx, OpenVino, Session, Torch
+from enecg.experts.sample import sample_batch
 from enecg.experts.weights import cache_folder, write_whole
 
 if TYPE_CHECKING:
     import torch
 
-    from enecg.experts.network import NetworkExpert
+    from enecg.experts.base import Card, Expert
 
 EXPORT: Final = 2  # raised whenever the same network would be written to another file
 PACKAGES: Final = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}  # of the runtimes
 QUANTISED: Final = ("MatMulInteger", "DynamicQuantizeMatMul")
 
 
-def open_session(expert: NetworkExpert, runtime: Runtime) -> Session:
+@runtime_checkable
+class Runnable(Protocol):
+    """An expert whose network another session can run."""
+
+    card: Card
+    module: torch.nn.Module
+    device: torch.device
+
+    @property
+    def fingerprint(self) -> str:
+        """The key of its embeddings."""
+
+    def with_session(self, runtime: Runtime, session: Session) -> Expert:
+        """Return a copy whose network is run by `session`."""
+
+
+def run_with(expert: Expert, runtime: Runtime) -> Expert:
+    """Return the expert with its network run by another runtime or in another precision.
+
+    An expert without a network is returned as it is. ONNX Runtime and OpenVINO run on the processor, and the expert
+    then keeps no torch module.
+
+    Raises:
+        MissingExtra: the runtime is not installed.
+        InputError: the network cannot be run so, or would give other numbers.
+    """
+    own = getattr(expert, "using", None)
+    if own is not None:  # until version 0.1 an expert could say itself how it is run
+        warnings.warn(
+            f"{expert.card.name}: Expert.using is replaced by with_session(runtime, session) and will not be called "
+            "from version 0.3 on",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        other: Expert = own(runtime)
+        return other
+    if not isinstance(expert, Runnable):
+        return expert
+    if runtime.name != "torch":
+        return expert.with_session(runtime, open_session(expert, runtime))
+    session = Torch(expert.module, expert.device, runtime.precision)
+    if not runtime.is_exact:  # some processors' kernels are far off
+        compared(expert, session, runtime)
+    return expert.with_session(runtime, session)
+
+
+def open_session(expert: Runnable, runtime: Runtime) -> Session:
     """The network of an expert in ONNX Runtime or OpenVINO, exported and compared where that was not done before.
 
     Raises:
@@ -62,7 +109,7 @@ def open_session(expert: NetworkExpert, runtime: Runtime) -> Session:
     return compared(expert, session, runtime)
 
 
-def compared(expert: NetworkExpert, session: Session, runtime: Runtime) -> Session:
+def compared(expert: Runnable, session: Session, runtime: Runtime) -> Session:
     """The session, if its embeddings are near enough to those of torch in float32 on this processor.
 
     What was found is kept with the exports, and not computed again.
@@ -81,7 +128,7 @@ def compared(expert: NetworkExpert, session: Session, runtime: Runtime) -> Sessi
     return session
 
 
-def key_of(expert: NetworkExpert) -> str:
+def key_of(expert: Runnable) -> str:
     """Of the export of an expert, by what makes it."""
     made_by = [EXPORT, expert.fingerprint, metadata.version("torch")]
     return f"{expert.card.name}-{hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:16]}"
@@ -106,7 +153,7 @@ def _is_known(path: Path, facts: dict[str, str]) -> bool:
     return isinstance(known, dict) and all(known.get(name) == fact for name, fact in facts.items())
 
 
-def _compare(expert: NetworkExpert, session: Session, runtime: Runtime) -> float:
+def _compare(expert: Runnable, session: Session, runtime: Runtime) -> float:
     """How far the embeddings are from those of torch; `InputError` when it is too far."""
     import torch
 
@@ -122,11 +169,9 @@ def _compare(expert: NetworkExpert, session: Session, runtime: Runtime) -> float
     return away
 
 
-def example(expert: NetworkExpert) -> Batch:
+def example(expert: Runnable) -> Batch:
     """Three windows to compare on: one that is full, one that is filled up, and one with a silent lead."""
-    from enecg.experts.contract import Seen
-
-    batch = Seen(expert).batch
+    batch = sample_batch(expert.card.input)
     chosen = batch[np.array([0, int(np.argmin(batch.length)), 0])]
     if chosen.signal.shape[1] > 1:
         chosen.signal[2, 1], chosen.present[2, 1] = 0, False
@@ -142,12 +187,12 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float((apart / np.maximum(np.linalg.norm(other, axis=1), 1e-12)).max())
 
 
-def _on_cpu(expert: NetworkExpert) -> torch.nn.Module:
+def _on_cpu(expert: Runnable) -> torch.nn.Module:
     module = expert.module if expert.device.type == "cpu" else deepcopy(expert.module).cpu()
     return module.eval()
 
 
-def _export(expert: NetworkExpert, path: Path) -> None:
+def _export(expert: Runnable, path: Path) -> None:
     """Write the network as an ONNX file for batches of any size, whole or not at all."""
     import torch
 

@@ -1,8 +1,8 @@
 """The experts `beat-cnn` and `resnet`, and those of a user's own: small networks trained on labels, then frozen.
 
-What they say of recordings whose labels they have learned is too good. Where a cohort holds such recordings, `fit` and
-`crossval` train networks of the same kind anew, in each fold without it, on what `examples` names. `enecg.pretraining`
-makes such experts.
+Their answers for recordings whose labels they have learned are too good. Where a cohort holds such recordings, `fit`
+and `crossval` train new networks of the same kind on the rest of the cohort, in each fold anew. `network_input` names
+what these are trained on. `enecg.pretraining` makes such experts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Signal(Expert):
     """The samples as prepared; an absent lead is NaN. Of several windows of a recording the mean says nothing."""
 
     card = SIGNAL
-    examples = "signal"
+    network_input = "signal"
 
     @override
     def encode(self, batch: Batch) -> np.ndarray:
