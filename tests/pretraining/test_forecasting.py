@@ -11,12 +11,12 @@ from enecg.experts import registry
 from enecg.experts.inputs import prepare
 from enecg.experts.network import NetworkExpert
 from enecg.experts.trained.forecasting import INPUT, TRAINING_INPUT, forecast_error, load_folder
-from enecg.pretraining.forecasting import CROP, PLANS, Forecast, pretrain_forecaster
+from enecg.pretraining.forecasting import CROP, SETTINGS, Forecast, pretrain_forecaster
 from enecg.pretraining.signals import Signals
 from enecg.pretraining.training import TrainingSettings
 from enecg.readers import read
 
-each_kind = pytest.mark.parametrize("kind", sorted(PLANS))
+each_kind = pytest.mark.parametrize("kind", sorted(SETTINGS))
 CPU = torch.device("cpu")
 
 
