@@ -182,11 +182,11 @@ def test_a_bundle_keeps_its_lower_precision_and_leaves_the_runtime_free_in_float
     rough, exact = tmp_path / "rough", tmp_path / "exact"
     done(*fit, "--out", rough, "--precision", "bfloat16")
     done(*fit, "--out", exact, "--runtime", "openvino")
-    assert [str(expert.runtime) for expert in api.load(rough).experts if not expert.view] == [
+    assert [str(expert.runtime) for expert in api.load(rough).experts if not expert.gate_input] == [
         "torch bfloat16",
         "torch float32",
     ]
-    assert [str(expert.runtime) for expert in api.load(exact).experts if not expert.view] == ["torch float32"] * 2
+    assert [str(expert.runtime) for expert in api.load(exact).experts if not expert.gate_input] == ["torch float32"] * 2
     file = next(trained.manifest.parent.rglob("*.hea"))
     ages = [
         api.predict(api.load(exact, runtime), file)["predictions"][0]["tasks"]["age"]["value"]
