@@ -16,7 +16,7 @@ from torch import nn
 
 from enecg.errors import WeightsError
 from enecg.experts.weights import (
-    Report,
+    LoadReport,
     check_sha256,
     fold_weight_norm,
     load_state,
@@ -155,7 +155,7 @@ def test_a_strict_load_fills_the_module_and_reports(tmp_path: Path) -> None:
     state = {key: each.half() if each.is_floating_point() else each for key, each in wanted.items()}
     state |= {"head.weight": torch.zeros(3), "quantizer.vars": torch.zeros(1)}
     report = load_strict(module, state, ignore=("head.*", "quantizer.*", "0.*"))
-    assert report == Report(tuple(wanted), ("head.weight", "quantizer.vars"))
+    assert report == LoadReport(tuple(wanted), ("head.weight", "quantizer.vars"))
     assert module.state_dict()["0.weight"].dtype == torch.float32
     torch.testing.assert_close(module.state_dict()["0.weight"], wanted["0.weight"], atol=1e-3, rtol=0)
 
