@@ -263,6 +263,8 @@ def damaged(trained: Trained, tmp_path: Path) -> tuple[Path, dict[str, str], int
     signal_file = home / f"{truncated}.dat"
     signal_file.write_bytes(signal_file.read_bytes()[:-1001])
     (home / f"{zeros}.dat").write_bytes(bytes((home / f"{zeros}.dat").stat().st_size))
+    header = home / f"{zeros}.hea"  # initial values and checksums fit, so that it is read and found to be flat
+    header.write_text(re.sub(r"(\.dat 16 \S+ 16 0) -?\d+ -?\d+ 0 ", r"\1 0 0 0 ", header.read_text()))
     (home / f"{gone}.dat").unlink()
     (home / f"{garbled}.hea").write_text("this is no header\n")
     for ending in (".hea", ".dat"):
