@@ -54,17 +54,22 @@ def segments(header: Path) -> list[Path]:
         return []
     lines = (line.split() for line in first.splitlines() if not line.lstrip().startswith(b"#"))
     record = next((words for words in lines if words), [b""])
-    return [header.parent / name for name in named_files(text_of(header.read_bytes()))] if b"/" in record[0] else []
+    return [header.parent / name for name in named_in(header.read_bytes())] if b"/" in record[0] else []
+
+
+def named_in(header: bytes) -> list[str]:
+    """Return the names of the files that the content of a WFDB header names: signal files, or headers of segments."""
+    return named_files(text_of(header))
 
 
 def _named(header: Path) -> list[Path]:
     """The files that a header names, and those that its segments name."""
     files = []
-    for name in named_files(text_of(header.read_bytes())):
+    for name in named_in(header.read_bytes()):
         file = header.parent / name
         files.append(file)
         if file.suffix == _HEADER and file.is_file():
-            files += [file.parent / each for each in named_files(text_of(file.read_bytes()))]
+            files += [file.parent / each for each in named_in(file.read_bytes())]
     return files
 
 
@@ -88,7 +93,7 @@ def _fetch_record(source: str, home: Path, header: str) -> None:
     file = home / header
     if not file.exists() and not bring(f"{source}/{header}", file):
         return
-    for name in named_files(text_of(file.read_bytes())):
+    for name in named_in(file.read_bytes()):
         if "/" in name or (home / name).exists():
             continue
         if name.endswith(_HEADER):

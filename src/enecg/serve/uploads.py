@@ -18,10 +18,11 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from enecg.errors import InputError
+from enecg.readers.record_files import named_in
 from enecg.recording import amplitude_of
 from enecg.serve.problems import Problem
 
-_SAFE: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+_SAFE: Final = re.compile(r"\w[\w.-]{0,99}")  # letters of every script
 _MARK: Final = "enecg-serve-"
 FIELDS: Final = 8
 
@@ -107,7 +108,7 @@ async def read_form(request: Request, folder: Path, most: int) -> Form:
 def _store(file: UploadFile, folder: Path) -> Path:
     """Write one file under its own name where that is harmless; its header may name a signal file."""
     name = Path(file.filename or "").name
-    if not _SAFE.fullmatch(name):
+    if not _SAFE.fullmatch(name) or len(name.encode("utf-8", "replace")) > 240:
         name = "upload.hea" if name.endswith(".hea") else "upload"
     number = 0
     while (path := folder / str(number) / name).exists():  # files of several folders may have one name
@@ -125,12 +126,11 @@ def _shown(name: str | None) -> str:
 
 
 def _recordings(shown: dict[Path, str]) -> list[Upload]:
-    """All files but those that a WFDB header beside them names."""
+    """All files but those that a WFDB header beside them names: its signal files and segments."""
     parts = set()
     for header in (path for path in shown if path.suffix == ".hea"):
-        words = {line.split()[0] for line in header.read_bytes().splitlines()[:1000] if line.split()}
-        parts |= {path for path in shown if path.parent == header.parent and path.name.encode() in words}
-    return [Upload(path, name) for path, name in shown.items() if path not in parts or path.suffix == ".hea"]
+        parts |= {header.parent / name for name in named_in(header.read_bytes())} - {header}
+    return [Upload(path, name) for path, name in shown.items() if path not in parts]
 
 
 def _rate(text: object) -> float | None:
