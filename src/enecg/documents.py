@@ -79,7 +79,7 @@ class Prediction(TypedDict):
     record: str
     usable: bool
     quality: list[QualityFinding]
-    seconds: SecondsSeen
+    seconds: NotRequired[SecondsSeen]
     leads: list[str]
     notes: list[str]
     tasks: dict[str, TaskAnswer]

@@ -13,7 +13,7 @@ from served import Server, parts, waited
 
 import enecg
 from enecg.serve.examples import EXAMPLES
-from enecg.serve.guard import SECURITY
+from enecg.serve.middleware import SECURITY
 from generated import Trained
 
 FILES = {
@@ -194,7 +194,7 @@ def test_facts(server: Server, trained: Trained) -> None:
         ("POST", "/v1/predict", {"files": {"files": ("a", b"x")}, "data": {"rate": "-3"}}, 422, "invalid"),
         ("POST", "/v1/predict", {"files": {"files": ("a", b"x")}, "data": {"unit": "inch"}}, 422, "invalid"),
         ("POST", "/v1/predict?format=xml", {"files": {"files": ("a", b"x")}}, 422, "invalid"),
-        ("POST", "/v1/predict", {"files": parts(*[("a", b"x")] * 13)}, 413, "too_large"),
+        ("POST", "/v1/predict", {"files": parts(*[(f"a{n}", b"x") for n in range(13)])}, 413, "too_large"),
         ("POST", "/v1/predict", {"content": bytes(5 * 2**20)}, 413, "too_large"),
         ("POST", "/v1/predict",
          {"content": b"-", "headers": {"Content-Type": "multipart/form-data"}}, 400, "bad_request"),

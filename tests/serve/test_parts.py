@@ -12,7 +12,7 @@ from enecg.errors import InputError
 from enecg.leads import STANDARD
 from enecg.recording import Recording, Subject
 from enecg.serve.display import r_peak_times, signal_of
-from enecg.serve.occlusion import Plan, explanation
+from enecg.serve.occlusion import OcclusionPlan, explanation
 from enecg.serve.settings import Settings
 from enecg.simulation.record import simulate
 from enecg.workers.framing import LENGTH, pack, recording_in, recording_out, unpack
@@ -112,7 +112,7 @@ def test_normalised_samples_are_drawn_in_their_own_unit_and_nothing_is_derived()
 
 def test_parts_are_taken_away_and_nothing_else() -> None:
     recording = simulate(4).recording
-    plan = Plan.of(recording, 5)
+    plan = OcclusionPlan.of(recording, 5)
     assert plan.recording.leads == STANDARD
     assert plan.windows == ((0.0, 2.0), (2.0, 4.0), (4.0, 6.0), (6.0, 8.0), (8.0, 10.0))
     assert len(plan.parts) == 12 + 5 + 60
@@ -129,7 +129,7 @@ def test_parts_are_taken_away_and_nothing_else() -> None:
 
 
 def test_an_explanation_is_the_change_of_the_decided_answer() -> None:
-    plan = Plan.of(simulate(4).recording.select(["I", "II"]), 1)
+    plan = OcclusionPlan.of(simulate(4).recording.select(["I", "II"]), 1)
     plan = replace(plan, recording=plan.recording.select(["I", "II"]))
     tasks = [
         {"name": "age", "kind": "regression", "unit": "years", "classes": [], "outputs": ["age"]},

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,28 +16,47 @@ from starlette.responses import Response
 
 import enecg
 from enecg.serve import fhir
+from enecg.serve.documents import (
+    ExamplesDocument,
+    ExpertsDocument,
+    ExpertSummary,
+    JobDocument,
+    Limits,
+    ModelDocument,
+    ServedPredictions,
+    ServiceDocument,
+)
 from enecg.serve.engine import API
 from enecg.serve.examples import EXAMPLES, example
-from enecg.serve.guard import Gate
 from enecg.serve.jobs import Job
+from enecg.serve.middleware import RequestGuard
 from enecg.serve.problems import Problem, answer, of_status
-from enecg.serve.schemas import JobOut, Predictions, ProblemOut, SignalIn, body, problems
-from enecg.serve.service import Service, validation_text
+from enecg.serve.schemas import PREDICTIONS_EXAMPLE, body, problems, request_schemas, response, validation_text
+from enecg.serve.service import Service
 from enecg.serve.settings import MIB, Settings
-from enecg.serve.static import Pages
+from enecg.serve.static import PageFiles
 from enecg.serve.uploads import request_folder
 
 Form = Annotated[Literal["json", "fhir"], Query(description="The answer as JSON or as a FHIR R4 Bundle.")]
-_ALWAYS: Final = ("unauthorised", "forbidden", "not_found", "method_not_allowed", "slow", "too_large", "internal")
-_WORK: Final = (*_ALWAYS, "bad_request", "unsupported", "invalid", "busy", "not_ready", "worker_lost")
+_ALWAYS: Final = (
+    "bad_request",
+    "unauthorised",
+    "forbidden",
+    "not_found",
+    "method_not_allowed",
+    "slow",
+    "too_large",
+    "internal",
+)
+_WORK: Final = (*_ALWAYS, "unsupported", "invalid", "busy", "not_ready", "worker_lost")
 
 
 def create_app(bundle: str | Path, settings: Settings | None = None) -> FastAPI:
-    """The application for one bundle; `app.state.service` is its `Service`.
+    """Return the application for one bundle; `app.state.service` is its `Service`.
 
     Args:
         bundle: folder that `enecg fit --out` wrote.
-        settings: how it runs; by default as the environment says.
+        settings: how it runs; by default those of the environment.
     """
     settings = settings or Settings.read()
     service = Service(Path(bundle), settings)
@@ -52,7 +71,7 @@ def create_app(bundle: str | Path, settings: Settings | None = None) -> FastAPI:
         description=enecg.NOTICE, docs_url=None, redoc_url=None, lifespan=lifespan,
     )  # fmt: skip
     app.state.service = service
-    app.add_middleware(Gate, settings=settings, admission=service.admission, metrics=service.metrics)
+    app.add_middleware(RequestGuard, settings=settings, admission=service.admission, metrics=service.metrics)
     _add_errors(app)
     _add_work(app, service)
     _add_facts(app, service)
@@ -76,13 +95,14 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_work(app: FastAPI, service: Service) -> None:
-    """Predict, and what takes longer."""
+    """Routes that answer recordings, at once or in a job."""
     settings = service.settings
 
     @app.post(
         "/v1/predict", summary="Answer all tasks for recordings",
         responses={
-            200: {"model": Predictions, "content": {fhir.MEDIA_TYPE: {}}, "description": "At least one could be read."},
+            200: response(ServedPredictions, "At least one file could be read.",
+                          content={"application/json": {"example": PREDICTIONS_EXAMPLE}, fhir.MEDIA_TYPE: {}}),
             **problems(*_WORK, "unreadable", "timeout"),
         },
         openapi_extra=body("SignalIn", settings.max_files),
@@ -99,7 +119,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/jobs", status_code=202, summary="Answer many recordings in the background",
-        responses={202: {"model": JobOut, "description": "Begun."}, **problems(*_WORK)},
+        responses={202: response(JobDocument, "The job has begun."), **problems(*_WORK)},
         openapi_extra=body(None, settings.job_files),
     )  # fmt: skip
     async def begin(request: Request, format: Form = "json") -> Response:
@@ -108,7 +128,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/v1/explain", status_code=202, summary="Where in the signal one recording's answers come from",
-        responses={202: {"model": JobOut, "description": "Begun."}, **problems(*_WORK, "unreadable")},
+        responses={202: response(JobDocument, "The job has begun."), **problems(*_WORK, "unreadable")},
         openapi_extra=body("SignalIn", settings.max_files),
     )  # fmt: skip
     async def explain(
@@ -120,7 +140,7 @@ def _add_work(app: FastAPI, service: Service) -> None:
             return _begun(await service.begin_explanation(request, folder, request.state.owner, windows))
 
     @app.get("/v1/jobs/{job}", summary="A job's progress and result",
-             responses={200: {"model": JobOut}, **problems(*_ALWAYS)})  # fmt: skip
+             responses={200: response(JobDocument, "The job."), **problems(*_ALWAYS)})  # fmt: skip
     async def look(request: Request, job: str) -> Response:
         return Response(service.jobs.find(job, request.state.owner).text(), media_type="application/json")
 
@@ -135,34 +155,44 @@ def _begun(job: Job) -> Response:
 
 
 def _add_facts(app: FastAPI, service: Service) -> None:
-    """What is served, and how it is."""
-    ready, settings = problems(*_ALWAYS, "not_ready"), service.settings
+    """Routes that give facts about the bundle and the service."""
+    engine, settings = service.engine, service.settings
 
-    @app.get("/v1/model", summary="The bundle: tasks, experts, weights, training, model card", responses=ready)
-    async def model() -> dict[str, Any]:
+    def facts(model: Any, description: str, *codes: str) -> dict[int | str, dict[str, Any]]:
+        return {200: response(model, description), **problems(*codes)}
+
+    @app.get("/v1/model", summary="The bundle: tasks, experts, weights, training, model card", response_model=None,
+             responses=facts(ModelDocument, "The bundle.", *_ALWAYS, "not_ready"))  # fmt: skip
+    async def model() -> ModelDocument:
         service.check_ready()
-        told = {key: value for key, value in service.engine.model.items() if key != "experts"}
-        short = ("name", "title", "licence", "corpora", "label_corpora", "dim", "parameters", "cost_ms")
-        experts = [{key: card[key] for key in short} for card in service.engine.model["experts"]]
-        return {**service.engine.versions, **told, "experts": experts}
+        short = ExpertSummary.__annotations__
+        experts = [
+            cast(ExpertSummary, {k: v for k, v in card.items() if k in short}) for card in engine.model["experts"]
+        ]
+        return {**engine.versions, **engine.model, "experts": experts}
 
-    @app.get("/v1/experts", summary="The cards of the bundle's experts", responses=ready)
-    async def experts() -> dict[str, Any]:
+    @app.get("/v1/experts", summary="The cards of the bundle's experts", response_model=None,
+             responses=facts(ExpertsDocument, "The cards.", *_ALWAYS, "not_ready"))  # fmt: skip
+    async def experts() -> ExpertsDocument:
         service.check_ready()
-        return {"experts": service.engine.model["experts"]}
+        return {"experts": engine.model["experts"]}
 
-    @app.get("/v1/service", summary="Whether a token is asked for, and limits", responses=problems("forbidden"))
-    async def about() -> dict[str, Any]:
-        limits = {"files": settings.max_files, "bytes": settings.max_mib * MIB, "job_files": settings.job_files,
-                  "job_bytes": settings.job_mib * MIB, "seconds": settings.max_seconds}  # fmt: skip
+    @app.get("/v1/service", summary="Limits of the service, and whether it needs a token", response_model=None,
+             responses=facts(ServiceDocument, "The service.", "bad_request", "forbidden"))  # fmt: skip
+    async def about() -> ServiceDocument:
+        limits: Limits = {"files": settings.max_files, "bytes": settings.max_mib * MIB,
+                          "job_files": settings.job_files, "job_bytes": settings.job_mib * MIB,
+                          "seconds": settings.max_seconds}  # fmt: skip
         return {"api": API, "enecg": enecg.__version__, "notice": enecg.NOTICE, "token": not settings.open,
                 "limits": limits}  # fmt: skip
 
-    @app.get("/v1/health", summary="The service runs")
+    @app.get("/v1/health", summary="The service runs", responses=problems("bad_request"))
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/v1/ready", summary="Recordings can be answered", responses=problems("forbidden", "not_ready"))
+    @app.get(
+        "/v1/ready", summary="Recordings can be answered", responses=problems("bad_request", "forbidden", "not_ready")
+    )
     async def is_ready() -> dict[str, bool]:
         service.check_ready()
         return {"ready": True}
@@ -171,14 +201,14 @@ def _add_facts(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/v1/examples", summary="Generated recordings to try", responses=problems(*_ALWAYS))
-    async def examples() -> dict[str, Any]:
-        told = [
-            {"name": name, "title": sample.title, "text": sample.text,
+    @app.get("/v1/examples", summary="Generated recordings to try", response_model=None,
+             responses=facts(ExamplesDocument, "The examples.", *_ALWAYS))  # fmt: skip
+    async def examples() -> ExamplesDocument:
+        return {"examples": [
+            {"name": name, "title": each.title, "text": each.text,
              "files": [{"name": f"{name}.csv", "url": f"/v1/examples/{name}/{name}.csv"}]}
-            for name, sample in EXAMPLES.items()
-        ]  # fmt: skip
-        return {"examples": told}
+            for name, each in EXAMPLES.items()
+        ]}  # fmt: skip
 
     @app.get("/v1/examples/{name}/{file}", summary="A generated recording's file", response_class=Response,
              responses={200: {"content": {"text/csv": {}}}, **problems(*_ALWAYS)})  # fmt: skip
@@ -189,7 +219,7 @@ def _add_facts(app: FastAPI, service: Service) -> None:
 
 
 def _add_page(app: FastAPI) -> None:
-    pages = Pages()
+    pages = PageFiles()
 
     @app.get("/", include_in_schema=False)
     async def home(request: Request) -> Response:
@@ -201,17 +231,13 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _openapi(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """The document, with the shapes of bodies that the routes read by themselves."""
+    """Return the OpenAPI document, with the shapes of bodies that the routes read by themselves."""
     if app.openapi_schema is None:
-        told = get_openapi(title=app.title, version=app.version, summary=app.summary, description=app.description,
-                           routes=app.routes)  # fmt: skip
-        known = told.setdefault("components", {}).setdefault("schemas", {})
-        for shape in (SignalIn, ProblemOut):
-            found = shape.model_json_schema(ref_template="#/components/schemas/{model}")
-            known.update(found.pop("$defs", {}))
-            known[shape.__name__] = found
+        document = get_openapi(title=app.title, version=app.version, summary=app.summary, description=app.description,
+                               routes=app.routes)  # fmt: skip
+        document.setdefault("components", {}).setdefault("schemas", {}).update(request_schemas())
         if not settings.open:
-            told["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            told["security"] = [{"token": []}]
-        app.openapi_schema = json.loads(json.dumps(told))
+            document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            document["security"] = [{"token": []}]
+        app.openapi_schema = json.loads(json.dumps(document))
     return app.openapi_schema

@@ -1,10 +1,10 @@
-"""What a page needs to draw a recording: samples of each lead, and where the R peaks are."""
+"""The data that a page draws: the samples of each lead, and the R peaks."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -13,24 +13,25 @@ from enecg.experts.inputs import prepare
 from enecg.leads import STANDARD
 from enecg.quality import LOWEST_RATE
 from enecg.recording import Recording
+from enecg.serve.documents import DisplaySignal
 
-LARGEST: Final = 2.0**53  # every whole number up to here is one for a browser too
+LARGEST: Final = 2.0**53  # a browser holds whole numbers up to here exactly
 
 
 def drawn_leads(recording: Recording) -> list[str]:
-    """The twelve leads that are there or can be derived, in the standard order, then those of other names."""
+    """Return the standard leads that are there or can be derived, in their order, then leads with other names."""
     there = [name for name in STANDARD if recording.get(name) is not None]
     return there + [name for name in recording.leads if name not in STANDARD]
 
 
-def signal_of(recording: Recording) -> dict[str, Any]:
-    """Samples by lead as JSON values: whole microvolts, or thousandths of a standard deviation; null in gaps.
+def signal_of(recording: Recording) -> DisplaySignal:
+    """Return the samples of each lead as JSON values: whole microvolts, or SD with three decimals; null in gaps.
 
-    Nothing is filtered, smoothed or left out.
+    Nothing is filtered or left out.
     """
     in_mv = recording.amplitude == "mV"
     names = drawn_leads(recording)
-    leads = {}
+    leads: dict[str, list[float | None]] = {}
     for name in names:
         samples = recording.lead(name).astype(np.float64)
         shown = np.nan_to_num(np.clip(samples * 1e3, -LARGEST, LARGEST)).round()
@@ -49,7 +50,7 @@ def signal_of(recording: Recording) -> dict[str, Any]:
 
 
 def r_peak_times(recording: Recording) -> np.ndarray:
-    """R peaks in seconds from the start, as the experts `rhythm` and `beat` find them; empty when there are none."""
+    """Return the R peaks in seconds from the start, as the experts `rhythm` and `beat` find them; empty without any."""
     known = any(name in STANDARD for name in drawn_leads(recording))
     if not known or recording.rate < LOWEST_RATE or recording.seconds < 1:
         return np.empty(0)

@@ -79,13 +79,18 @@ class TaskExplanation(TypedDict):
     effect: list[list[float | None]]
 
 
-class ExplanationDocument(Versions):
-    """The result of `POST /v1/explain`. `windows` are (start, end) in seconds."""
+class Explanation(TypedDict):
+    """How the answers change without parts of the signal. `windows` are (start, end) in seconds."""
 
-    record: str
     leads: list[str]
     windows: list[list[float]]
     tasks: dict[str, TaskExplanation]
+
+
+class ExplanationDocument(Versions, Explanation):
+    """The result of `POST /v1/explain`."""
+
+    record: str
 
 
 class JobDocument(TypedDict):
@@ -129,3 +134,74 @@ class ServedModel(TypedDict):
     weights: dict[str, dict[str, float]]
     training: dict[str, str | int | float]
     card: str
+
+
+class ExpertSummary(TypedDict):
+    """The part of an expert's card that `GET /v1/model` shows."""
+
+    name: str
+    title: str
+    licence: str
+    corpora: list[str]
+    label_corpora: list[str]
+    dim: int
+    parameters: int
+    cost_ms: float | None
+
+
+class ModelDocument(Versions):
+    """The answer of `GET /v1/model`."""
+
+    tasks: list[TaskFacts]
+    experts: list[ExpertSummary]
+    weights: dict[str, dict[str, float]]
+    training: dict[str, str | int | float]
+    card: str
+
+
+class ExpertsDocument(TypedDict):
+    """The answer of `GET /v1/experts`."""
+
+    experts: list[ExpertCard]
+
+
+class Limits(TypedDict):
+    """What a client may send: files and bytes of a request and of a job, seconds of a recording."""
+
+    files: int
+    bytes: int
+    job_files: int
+    job_bytes: int
+    seconds: float
+
+
+class ServiceDocument(TypedDict):
+    """The answer of `GET /v1/service`. `token`: a token is needed."""
+
+    api: str
+    enecg: str
+    notice: str
+    token: bool
+    limits: Limits
+
+
+class ExampleFile(TypedDict):
+    """A file of an example, and where it is."""
+
+    name: str
+    url: str
+
+
+class ExampleFacts(TypedDict):
+    """A generated recording to try."""
+
+    name: str
+    title: str
+    text: str
+    files: list[ExampleFile]
+
+
+class ExamplesDocument(TypedDict):
+    """The answer of `GET /v1/examples`."""
+
+    examples: list[ExampleFacts]

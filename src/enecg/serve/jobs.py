@@ -1,4 +1,4 @@
-"""Work that takes longer than a request, and yields to requests: many recordings, or an explanation."""
+"""Jobs: work that takes longer than a request, and gives way to requests: many recordings, or an explanation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from enecg.serve.problems import Problem
 from enecg.serve.telemetry import Metrics, event
@@ -44,10 +44,10 @@ class Job:
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     def text(self) -> bytes:
-        """JSON as the API tells it."""
-        told: dict[str, Any] = {"id": self.id, "kind": self.kind, "state": self.state, "done": self.done,
-                                "total": self.total, "detail": self.detail}  # fmt: skip
-        return json.dumps(told)[:-1].encode() + b',"result":' + (self.result or b"null") + b"}"
+        """Return the `JobDocument` as JSON text."""
+        facts = {"id": self.id, "kind": self.kind, "state": self.state, "done": self.done, "total": self.total,
+                 "detail": self.detail}  # fmt: skip
+        return json.dumps(facts)[:-1].encode() + b',"result":' + (self.result or b"null") + b"}"
 
 
 Work = Callable[[Job], Awaitable[bytes]]
@@ -62,7 +62,7 @@ class Jobs:
         self._reserved = 0
 
     def reserve(self) -> None:
-        """Room for one more job, which `add` or `release` gives back.
+        """Reserve room for one more job, which `add` or `release` gives back.
 
         Raises:
             Problem: too many wait or run.
@@ -74,7 +74,7 @@ class Jobs:
         self._reserved += 1
 
     def release(self) -> None:
-        """The job for which room was reserved does not come."""
+        """Give back the room that was reserved: the job does not come."""
         self._reserved -= 1
 
     def add(self, kind: str, owner: str, total: int, work: Work, clean: Callable[[], None]) -> Job:
@@ -108,7 +108,7 @@ class Jobs:
         event("job", kind=job.kind, state=job.state, steps=job.done)
 
     def find(self, name: str, owner: str) -> Job:
-        """A job by its id, for its owner only.
+        """Return a job by its id, for its owner only.
 
         Raises:
             Problem: there is none.
@@ -133,7 +133,7 @@ class Jobs:
                 del self._jobs[name]
 
     async def stop(self, seconds: float) -> None:
-        """Let jobs that run end, for so long; then cancel them."""
+        """Wait so long for jobs that run, then cancel them."""
         tasks = [job.task for job in self._jobs.values() if job.task is not None and not job.task.done()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)

@@ -1,7 +1,7 @@
-"""Where an answer comes from: parts of the signal are taken away, and the whole ensemble answers again.
+"""Attribution by occlusion: parts of the signal are taken away, and the whole ensemble answers again.
 
-After Zeiler and Fergus (2014). A part is replaced by a straight line between its ends. A lead that is taken away as a
-whole is flat, and so absent for the experts. What is shown is how much the answer changes, in its own unit.
+Source: Zeiler and Fergus (2014). A part is replaced by a straight line between its ends. A whole lead becomes flat, so
+that the experts treat it as missing. The attribution is the change of the answer, in the unit of the answer.
 """
 
 from __future__ import annotations
@@ -9,23 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Final
 
 import numpy as np
 
+from enecg.documents import Decision, significant
 from enecg.leads import STANDARD
 from enecg.recording import Recording
+from enecg.serve.documents import Explanation, TaskExplanation, TaskFacts
 from enecg.signal import fill_gaps
 
+DIGITS: Final = 4
 Part = tuple[int | None, int | None]  # lead and window; None for all of them
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is taken away from a recording of the twelve leads (those that it has).
+class OcclusionPlan:
+    """The parts that are taken away, one after the other, from the standard leads that a recording has.
 
     Attributes:
-        recording: with every lead as a row of its own, derived ones too.
+        recording: with derived leads as rows, and without gaps.
         windows: (start, end) in seconds.
     """
 
@@ -33,8 +36,8 @@ class Plan:
     windows: tuple[tuple[float, float], ...]
 
     @classmethod
-    def of(cls, recording: Recording, windows: int) -> Plan:
-        """Leads of `recording`, and so many windows of the same length."""
+    def of(cls, recording: Recording, windows: int) -> OcclusionPlan:
+        """Make the plan for a recording, with a number of windows of the same length."""
         leads = [name for name in STANDARD if recording.get(name) is not None]
         edges = np.linspace(0, recording.seconds, windows + 1).round(4).tolist()
         whole = recording.select(leads)
@@ -43,13 +46,13 @@ class Plan:
 
     @property
     def parts(self) -> list[Part]:
-        """Each lead, each window, and each window of each lead."""
+        """All parts: each lead, each window, and each window of each lead."""
         leads, windows = range(len(self.recording.leads)), range(len(self.windows))
         return [*((lead, None) for lead in leads), *((None, window) for window in windows),
                 *((lead, window) for lead in leads for window in windows)]  # fmt: skip
 
     def without(self, part: Part) -> Recording:
-        """The recording without a part."""
+        """Return the recording without a part."""
         lead, window = part
         rows = slice(None) if lead is None else slice(lead, lead + 1)
         signal = self.recording.signal.copy()
@@ -64,21 +67,21 @@ class Plan:
 
 
 def explanation(
-    plan: Plan,
-    tasks: Sequence[Mapping[str, Any]],
-    decisions: Mapping[str, str | list[str] | None],
+    plan: OcclusionPlan,
+    tasks: Sequence[TaskFacts],
+    decisions: Mapping[str, Decision],
     values: Mapping[str, np.ndarray],
-) -> dict[str, Any]:
-    """The document: for each task how its answer changes without each part.
+) -> Explanation:
+    """Return how the answer of each task changes without each part.
 
     Args:
         plan: what was taken away.
-        tasks: name, kind, unit, classes and output names of each.
+        tasks: facts about each.
         decisions: of each task for the whole recording.
         values: of each task, float64 `[1 + part, output]`: for the whole recording, then without each part.
     """
     leads, windows = len(plan.recording.leads), len(plan.windows)
-    told = {}
+    tasks_out: dict[str, TaskExplanation] = {}
     for task in tasks:
         found, decision = values[task["name"]], decisions[task["name"]]
         if not np.isfinite(found[0]).all():
@@ -87,19 +90,18 @@ def explanation(
         name = task["outputs"][column]
         answer = found[:, column]
         if task["kind"] == "binary" and decision == task["classes"][0]:
-            name, answer = decision, 1 - answer
+            name, answer = task["classes"][0], 1 - answer
         change = answer[1:] - answer[0]
-        told[task["name"]] = {
+        tasks_out[task["name"]] = {
             "kind": task["kind"],
             "output": name,
             "unit": task["unit"],
-            "base": _number(answer[0]),
-            "by_lead": [_number(x) for x in change[:leads]],
-            "by_window": [_number(x) for x in change[leads : leads + windows]],
-            "effect": [[_number(x) for x in row] for row in change[leads + windows :].reshape(leads, windows)],
+            "base": significant(answer[0], DIGITS),
+            "by_lead": [significant(x, DIGITS) for x in change[:leads]],
+            "by_window": [significant(x, DIGITS) for x in change[leads : leads + windows]],
+            "effect": [
+                [significant(x, DIGITS) for x in row] for row in change[leads + windows :].reshape(leads, windows)
+            ],
         }
-    return {"leads": list(plan.recording.leads), "windows": [list(w) for w in plan.windows], "tasks": told}
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.4g}") if np.isfinite(value) else None
+    windows_out = [list(window) for window in plan.windows]
+    return {"leads": list(plan.recording.leads), "windows": windows_out, "tasks": tasks_out}

@@ -1,14 +1,15 @@
-"""Errors of the HTTP API: `application/problem+json` (RFC 9457) with a code that programs can rely on."""
+"""Errors of the HTTP API: `application/problem+json` (RFC 9457) with a code for programs."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from enecg.serve.documents import ProblemDocument, SkippedFile
 from enecg.serve.telemetry import REQUEST_ID
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -18,7 +19,7 @@ CODES: Final[Mapping[str, tuple[int, str]]] = {
     "bad_request": (400, "The request cannot be understood."),
     "unauthorised": (401, "No token, or one that is not known."),
     "forbidden": (403, "The request comes from another site."),
-    "not_found": (404, "There is nothing under this path or id."),
+    "not_found": (404, "Nothing has this path or id."),
     "method_not_allowed": (405, "This path has no such method."),
     "slow": (408, "The body took too long to arrive."),
     "too_large": (413, "The body is larger, or has more files, than is taken."),
@@ -41,7 +42,7 @@ class Problem(HTTPException):
         skipped: files with reasons, for `unreadable`.
     """
 
-    def __init__(self, code: str, detail: str = "", *, skipped: Sequence[Mapping[str, Any]] = (),
+    def __init__(self, code: str, detail: str = "", *, skipped: Sequence[SkippedFile] = (),
                  headers: Mapping[str, str] | None = None) -> None:  # fmt: skip
         status, meaning = CODES[code]
         extra = {"Retry-After": str(RETRY_SECONDS)} if status in (429, 503) else {}
@@ -50,19 +51,19 @@ class Problem(HTTPException):
 
 
 def answer(problem: Problem) -> Response:
-    """The answer to a request that failed."""
-    told: dict[str, Any] = {
+    """Return the answer to a request that failed."""
+    document: ProblemDocument = {
         "status": problem.status_code,
         "code": problem.code,
         "detail": problem.detail,
         "request_id": REQUEST_ID.get(),
     }
     if problem.skipped:
-        told["skipped"] = problem.skipped
-    return Response(json.dumps(told), problem.status_code, headers=problem.headers, media_type=MEDIA_TYPE)
+        document["skipped"] = problem.skipped
+    return Response(json.dumps(document), problem.status_code, headers=problem.headers, media_type=MEDIA_TYPE)
 
 
 def of_status(status: int, detail: str) -> Problem:
-    """The problem for a status that the web framework raised."""
+    """Return the problem for a status that the web framework raised."""
     code = next((code for code, (known, _) in CODES.items() if known == status), "bad_request")
     return Problem(code, detail)

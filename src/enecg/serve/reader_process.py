@@ -1,13 +1,12 @@
-"""The process that reads uploads: for each file it forks one of its own, which has little memory and little time.
+"""The process that reads uploads: each file is read by a fork of its own, with little memory and little time.
 
-A hostile file can at most end the fork that reads it. Nothing of one file is left for the next.
+A hostile file can end its fork, and nothing else. Nothing of one file is left for the next.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import signal
 import struct
@@ -19,19 +18,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from pydantic import ValidationError
+
 from enecg.errors import EnecgError, ReadError
 from enecg.readers import format_of, read
 from enecg.readers.registry import packages
 from enecg.recording import Recording
+from enecg.serve.limits import limit_reading
+from enecg.serve.schemas import SignalIn, validation_text
 from enecg.workers.framing import LARGEST, LENGTH, pack, recording_out, unpack
 from enecg.workers.pool import answering, place_of
 
-MIB: Final = 2**20
-OPEN_FILES: Final = 32
+CHUNK: Final = 2**20  # bytes that are passed on at a time
 
 
 def main() -> None:
-    """Answer requests to read a file: `{"file", "shown", "rate", "unit"}`; limits are the command's only argument."""
+    """Answer requests to read a file: `{"file", "shown", "rate", "unit", "json"}`. The limits are the only argument."""
     limits = json.loads(sys.argv[1])
     for name in packages():  # loaded before the first fork, so that no file waits for them
         with suppress(ImportError):  # of an extra that is not installed: its reader says so
@@ -42,15 +44,15 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class _Fork:
-    """A process that waits for the one file that it will read."""
+    """A process that waits for the one file that it will read. Attributes are its id and two file descriptors."""
 
     pid: int
-    questions: int  # file descriptors
+    questions: int
     answers: int
 
 
 class _Forks:
-    """One process for each file, forked before the file is there: no request waits for a fork, or for its end."""
+    """One process for each file. It is forked before the file comes, so that no request waits for a fork."""
 
     def __init__(self, limits: dict[str, Any]) -> None:
         self._limits = limits
@@ -58,7 +60,7 @@ class _Forks:
         self._gone: list[int] = []
 
     def prepare(self) -> None:
-        """Have one process ready, and let those that have answered go."""
+        """Fork the process for the next file, and remove those that have answered."""
         while self._gone:
             os.kill(self._gone[-1], signal.SIGKILL)  # it should have ended by itself
             os.waitpid(self._gone.pop(), 0)
@@ -78,7 +80,7 @@ class _Forks:
         return _Fork(pid, questions, answers)
 
     def read(self, request: dict[str, Any]) -> tuple[object, list[bytes]]:
-        """Read in the fork. What it answers is checked by the service; what ends it is told as a reason."""
+        """Read a file in the fork. The service checks what it answers. If the fork ends instead, that is the reason."""
         fork, self._next = self._next or self._forked(), None
         begun = time.monotonic()
         with suppress(BrokenPipeError):  # something has ended it while it waited
@@ -103,11 +105,11 @@ class _Forks:
 
 
 def _message(pipe: int, until: float) -> tuple[bytes | None, bool]:
-    """A whole message, without its length, or None when it did not come to its end; and whether that was in time."""
+    """Return a whole message without its length, or None when it is cut off; and whether that was in time."""
     got = bytearray()
     while (left := until - time.monotonic()) > 0:
         if select.select([pipe], [], [], min(left, 60.0))[0]:
-            part = os.read(pipe, MIB)
+            part = os.read(pipe, CHUNK)
             got += part
             whole = LENGTH.size + LENGTH.unpack_from(got)[0] if len(got) >= LENGTH.size else None
             if whole is not None and (len(got) >= whole or whole > LARGEST):
@@ -118,40 +120,27 @@ def _message(pipe: int, until: float) -> tuple[bytes | None, bool]:
 
 
 def _read_and_exit(question: int, answer: int, limits: dict[str, Any]) -> NoReturn:
-    """The fork: no way leads from here back into the process that it came from."""
+    """Read one file in the fork, and exit: it never returns to the code of the process that it was forked from."""
     code = 1
     try:
         asked, _ = _message(question, float("inf"))
         if asked is not None:  # else there will be no file
             request, _ = unpack(asked)
-            _confine(limits)
+            limit_reading(limits["read_mib"], limits["read_seconds"])
             message = pack(*_read(request, limits))
             sent = 0
             while sent < len(message):
-                sent += os.write(answer, message[sent : sent + MIB])
+                sent += os.write(answer, message[sent : sent + CHUNK])
             code = 0
     finally:
         os._exit(code)
 
 
-def _confine(limits: dict[str, Any]) -> None:
-    """Memory beyond what is there already, processor time, no written file, few open ones, no core dump."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    memory = pages * resource.getpagesize() + limits["read_mib"] * MIB
-    seconds = max(1, round(limits["read_seconds"]))
-    for what, limit in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, OPEN_FILES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (limit, limit))
-
-
 def _read(request: dict[str, Any], limits: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
     path, shown = Path(request["file"]), request["shown"]
     try:
+        if request["json"]:
+            return _read_json(path.read_bytes(), limits)
         recording = read(path, rate=request["rate"], unit=request["unit"])
         _check(recording, limits)
         facts, samples = recording_out(recording)
@@ -169,17 +158,31 @@ def _read(request: dict[str, Any], limits: dict[str, Any]) -> tuple[dict[str, An
     return {**facts, "source": shown, "format": found.key}, [samples]
 
 
+def _read_json(text: bytes, limits: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    """Return the recording that a JSON body is, or the reason why it is none, marked as `invalid`."""
+    try:
+        sent = SignalIn.model_validate_json(text)
+        recording = sent.recording()
+        _check(recording, limits)
+    except ValidationError as error:
+        return {"reason": validation_text(error.errors()), "invalid": True}, []
+    except ValueError as error:
+        return {"reason": str(error), "invalid": True}, []
+    facts, samples = recording_out(recording)
+    return {**facts, "format": "json", "start": sent.start.isoformat() if sent.start else None}, [samples]
+
+
 def _check(recording: Recording, limits: dict[str, Any]) -> None:
     if recording.seconds > limits["max_seconds"]:
-        told = f"{recording.seconds:.0f} s are more than the {limits['max_seconds']:g} s that are taken; cut it"
-        raise ReadError(f"{recording.source}: {told}")
+        text = f"{recording.seconds:.0f} s are more than the {limits['max_seconds']:g} s that are taken; cut it"
+        raise ReadError(f"{recording.source}: {text}")
     if len(recording.leads) > limits["max_leads"]:
-        told = f"{len(recording.leads)} leads are more than the {limits['max_leads']} that are taken"
-        raise ReadError(f"{recording.source}: {told}")
+        text = f"{len(recording.leads)} leads are more than the {limits['max_leads']} that are taken"
+        raise ReadError(f"{recording.source}: {text}")
 
 
 def _without_folder(text: str, path: Path, shown: str) -> str:
-    """A reason under the name that the client has for the file."""
+    """Return a reason with the name that the client has for the file."""
     return text.replace(str(path), shown).replace(f"{path.parent}{os.sep}", "")
 
 

@@ -1,14 +1,18 @@
-"""Shapes of requests and answers, for checks and for the OpenAPI document."""
+"""Shapes of requests, and the OpenAPI document. The shapes of answers are the documents' own types."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
+from enecg import NOTICE
 from enecg.leads import STANDARD
+from enecg.readers import registry
 from enecg.recording import Recording, Subject, amplitude_of
+from enecg.serve.documents import ProblemDocument, ServedPredictions
 from enecg.serve.problems import CODES, MEDIA_TYPE
 
 MOST_SAMPLES: Final = 2_000_000  # of a lead
@@ -16,7 +20,7 @@ Samples = Annotated[list[float | None], Field(min_length=1, max_length=MOST_SAMP
 
 
 class Leads(BaseModel):
-    """Samples of each lead; null where one is missing. All of one length."""
+    """Samples of each lead, all of one length; null where a sample is missing."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -54,14 +58,14 @@ class SignalIn(BaseModel):
     start: Annotated[AwareDatetime | None, Field(description="When it was recorded, with its zone; for FHIR.")] = None
 
     def recording(self) -> Recording:
-        """The recording.
+        """Return the recording.
 
         Raises:
-            InputError: no lead, or leads of several lengths.
+            ValueError: no lead, leads of several lengths, or a sample that is too large.
         """
         there = {name: samples for name in STANDARD if (samples := getattr(self.leads, name)) is not None}
         if not there:
-            raise ValueError("leads: there is none")
+            raise ValueError("leads: no lead; send at least one")
         if len({len(samples) for samples in there.values()}) > 1:
             raise ValueError("leads: they differ in length")
         factor, amplitude = amplitude_of(self.unit, self.record)
@@ -71,147 +75,57 @@ class SignalIn(BaseModel):
         return Recording(signal, self.rate, tuple(there), amplitude, Subject(age=self.age, sex=self.sex), self.record)
 
 
-class Finding(BaseModel):
-    """What the quality check found."""
-
-    code: str
-    text: str
-    leads: list[str]
-    fatal: bool
-
-
-class RecordingOut(BaseModel):
-    """Facts about a recording."""
-
-    format: str
-    seconds: float
-    rate: float
-    leads: list[str]
-    amplitude: Literal["mV", "normalised"]
-    band: list[float] | None
-    age: float | None
-    sex: Literal["F", "M"] | None
+PREDICTIONS_EXAMPLE: Final[ServedPredictions] = {
+    "api": "1", "enecg": "0.2.0", "bundle": "9f2c…", "notice": NOTICE,
+    "predictions": [{
+        "record": "ecg.dcm", "content": "51be…", "usable": True, "quality": [], "seconds": {"seen": 10.0, "of": 10.0},
+        "leads": ["I", "II"], "notes": ["left out: Resp (no ECG leads)"],
+        "recording": {"format": "dicom", "seconds": 10.0, "rate": 500.0, "leads": ["I", "II"],
+                      "amplitude": "mV", "band": [0.05, 150.0], "age": 61.0, "sex": "F"},
+        "tasks": {
+            "age": {"kind": "regression", "value": 61.2, "unit": "years", "low": 49.0, "high": 74.0,
+                    "weights": {"rhythm": 0.6, "beat": 0.4}},
+            "sex": {"kind": "binary", "probabilities": {"M": 0.09, "F": 0.91}, "decision": "F",
+                    "thresholds": {"F": 0.47}, "weights": {"rhythm": 0.5, "beat": 0.5}},
+        },
+    }],
+    "skipped": [{"record": "x.csv", "reason": "x.csv: no rate is stated", "needs": ["rate"]}],
+}  # fmt: skip
 
 
-class SignalOut(BaseModel):
-    """What a page needs to draw it."""
-
-    rate: float
-    unit: Literal["uV", "SD"]
-    leads: dict[str, list[float | None]]
-    derived: list[str]
-    others: list[str]
-    r_peaks: list[float]
+def response(model: Any, description: str, **more: Any) -> dict[str, Any]:
+    """Return an OpenAPI response with the shape of a document, and with an example where one is given."""
+    return {"model": model, "description": description, **more}
 
 
-class Answer(BaseModel):
-    """One task's answer: a value with a 90 % interval, or probabilities with a decision; and whom it comes from."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kind: Literal["regression", "binary", "multiclass", "multilabel"]
-    value: float | None = None
-    unit: str | None = None
-    low: float | None = None
-    high: float | None = None
-    probabilities: dict[str, float | None] | None = None
-    decision: str | list[str] | None = None
-    thresholds: dict[str, float] | None = None
-    weights: dict[str, float]
-
-
-class Prediction(BaseModel):
-    """One recording's answers; none when it is not usable."""
-
-    record: str
-    content: str
-    recording: RecordingOut
-    usable: bool
-    quality: list[Finding]
-    leads: list[str]
-    notes: list[str]
-    tasks: dict[str, Answer]
-    signal: SignalOut | None = None
-
-
-class Skipped(BaseModel):
-    """A file that could not be read, and why."""
-
-    record: str
-    reason: str
-    needs: list[Literal["rate", "unit"]] = []
-
-
-class Predictions(BaseModel):
-    """The answer of predict."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "api": "1", "enecg": "0.1.0", "bundle": "9f2c…", "notice": "Research use only. Not a medical device.",
-                "predictions": [{
-                    "record": "ecg.dcm", "content": "51be…", "usable": True, "quality": [],
-                    "leads": ["I", "II"], "notes": ["left out: Resp (no ECG leads)"],
-                    "recording": {"format": "dicom", "seconds": 10.0, "rate": 500.0, "leads": ["I", "II"],
-                                  "amplitude": "mV", "band": [0.05, 150.0], "age": 61.0, "sex": "F"},
-                    "tasks": {
-                        "age": {"kind": "regression", "value": 61.2, "unit": "years", "low": 49.0, "high": 74.0,
-                                "weights": {"rhythm": 0.6, "beat": 0.4}},
-                        "sex": {"kind": "binary", "probabilities": {"M": 0.09, "F": 0.91}, "decision": "F",
-                                "thresholds": {"F": 0.47}, "weights": {"rhythm": 0.5, "beat": 0.5}},
-                    },
-                }],
-                "skipped": [{"record": "x.csv", "reason": "x.csv: no rate is stated", "needs": ["rate"]}],
-            }
-        }
-    )  # fmt: skip
-
-    api: str
-    enecg: str
-    bundle: str
-    notice: str
-    predictions: list[Prediction]
-    skipped: list[Skipped]
-
-
-class JobOut(BaseModel):
-    """A job and how far it is; its result is what predict answers, or an explanation."""
-
-    id: str
-    kind: Literal["predict", "explain"]
-    state: Literal["queued", "running", "done", "failed", "cancelled"]
-    done: int
-    total: int
-    detail: str | None
-    result: Any = None
-
-
-class ProblemOut(BaseModel):
-    """An error (RFC 9457)."""
-
-    status: int
-    code: str
-    detail: str
-    request_id: str
-    skipped: list[Skipped] = []
+def validation_text(errors: Sequence[Mapping[str, Any]]) -> str:
+    """Return which fields are wrong and why, without what they hold."""
+    parts = []
+    for error in errors[:3]:
+        place = ".".join(str(part) for part in error["loc"])
+        parts.append(f"{place}: {error['msg']}")
+    return "; ".join(parts)
 
 
 def problems(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI responses for these codes of problems."""
+    """Return the OpenAPI responses for these codes of problems."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
         before = found[status]["description"] + " " if status in found else ""
-        shape = {"schema": {"$ref": "#/components/schemas/ProblemOut"}}
+        shape = {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}
         found[status] = {"description": before + meaning, "content": {MEDIA_TYPE: shape}}
     return found
 
 
 def body(model: str | None, most: int) -> dict[str, Any]:
-    """OpenAPI request body: files, and where `model` is given the JSON of one recording."""
+    """Return the OpenAPI request body: files, and where `model` is given the JSON of one recording."""
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
-    told = "Recordings: WFDB (header and signal files), DICOM, MUSE XML, Philips XML, EDF, CSV."
-    files = {"type": "array", "minItems": 1, "maxItems": most, "items": file, "description": told}
+    text = (
+        f"Recordings: {registry.names()}. Send a WFDB header with its signal files. Files of one name need "
+        "their folder in the file name, such as a/r.hea."
+    )
+    files = {"type": "array", "minItems": 1, "maxItems": most, "items": file, "description": text}
     rate = {"type": "number", "exclusiveMinimum": 0, "maximum": 100000, "description": "Hz, where files state none."}
     unit = {"type": "string", "enum": ["mV", "uV", "V", "unitless"], "description": "Where files state none."}
     form = {"type": "object", "required": ["files"], "properties": {"files": files, "rate": rate, "unit": unit}}
@@ -219,3 +133,12 @@ def body(model: str | None, most: int) -> dict[str, Any]:
     if model:
         content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{model}"}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def request_schemas() -> dict[str, Any]:
+    """Return the OpenAPI schemas of what routes read or write by themselves: a recording as JSON, and a problem."""
+    known: dict[str, Any] = {}
+    for name, shape in (("SignalIn", TypeAdapter(SignalIn)), ("ProblemDocument", TypeAdapter(ProblemDocument))):
+        found = shape.json_schema(ref_template="#/components/schemas/{model}")
+        known |= {**found.pop("$defs", {}), name: found}
+    return known

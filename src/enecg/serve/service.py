@@ -1,4 +1,4 @@
-"""One running service: what its routes share, from its first process to the last file that it removes."""
+"""A running service: what its routes share, from its first process to the last file that it removes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from anyio import to_thread
-from pydantic import ValidationError
 from starlette.requests import Request
 
-from enecg.errors import InputError
-from enecg.serve.engine import PARTS, Engine, Read, Refused
-from enecg.serve.guard import Admission
+from enecg.serve.admission import Admission
+from enecg.serve.engine import PARTS, Engine, ReadRecording, RefusedFile
 from enecg.serve.jobs import Job, Jobs, Work
-from enecg.serve.occlusion import Part, Plan
+from enecg.serve.occlusion import OcclusionPlan, Part
 from enecg.serve.problems import Problem
-from enecg.serve.schemas import SignalIn
 from enecg.serve.settings import Settings
 from enecg.serve.telemetry import Metrics, event
-from enecg.serve.uploads import Form, Upload, private_folder, read_form
+from enecg.serve.uploads import Form, Upload, private_folder, read_form, receive
 from enecg.workers.pool import Broken, Lost
 
 
@@ -33,10 +30,10 @@ class Service:
     """A bundle, ready to answer requests once its processes are there.
 
     Attributes:
-        settings: as it was told.
+        settings: how it runs.
         metrics: of this service.
-        engine: reads and answers.
-        admission: who may come in.
+        engine: its processes, which read and answer.
+        admission: turns away what is too many.
         jobs: what takes longer than a request.
         failure: why it cannot serve; None while nothing is wrong.
         when_failed: called once when it cannot serve.
@@ -50,11 +47,10 @@ class Service:
         self.failure: str | None = None
         self.when_failed: Callable[[], None] = lambda: None
         self._folder: Path | None = None
-        self._steps: set[asyncio.Task[bytes | Refused]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        """Processes start in the background; at the end jobs may finish, processes end and files go."""
+        """Start the processes in the background. At the end jobs may finish, processes end and files are removed."""
         with private_folder(self.settings.temp) as self._folder:
             starting = asyncio.create_task(self._start())
             try:
@@ -91,11 +87,11 @@ class Service:
         Raises:
             Problem: the body is wrong, nothing in it could be read, or the processes were lost.
         """
-        sent = await self._receive(request, folder, self.settings.max_files)
-        async with self.admission.slot(request.state.come):
-            found = [sent] if isinstance(sent, Read) else await self.engine.read_all(sent)
-            reads = [each for each in found if isinstance(each, Read)]
-            skipped = [each for each in found if isinstance(each, Refused)]
+        sent = await receive(request, folder, self.settings.max_files)
+        async with self.admission.slot(request.state.release):
+            found = await self.engine.read_all(sent)
+            reads = [each for each in found if isinstance(each, ReadRecording)]
+            skipped = [each for each in found if isinstance(each, RefusedFile)]
             if not reads:
                 raise _unreadable(skipped)
             try:
@@ -117,46 +113,41 @@ class Service:
             async def work(job: Job) -> bytes:
                 found = await asyncio.gather(*(self._one(job, upload, sent, form) for upload in sent.uploads))
                 texts = [each for each in found if isinstance(each, bytes)]
-                return self.engine.document(texts, [each for each in found if isinstance(each, Refused)], form)
+                return self.engine.document(texts, [each for each in found if isinstance(each, RefusedFile)], form)
 
             return reserved.begin("predict", owner, len(sent.uploads), work)
 
-    async def _one(self, job: Job, upload: Upload, sent: Form, form: str) -> bytes | Refused:
-        """One recording of a batch. It goes on when its job is cancelled: a process in its midst would have to die."""
+    async def _one(self, job: Job, upload: Upload, sent: Form, form: str) -> bytes | RefusedFile:
+        """Read and answer one recording of a batch. Whatever happens to it costs the others nothing."""
 
-        async def step() -> bytes | Refused:
-            async with self.engine.steps:
-                if job.state != "running":
-                    return Refused(upload.shown, "cancelled")
-                found = await self.engine.read(upload, sent, urgent=False)
-                if isinstance(found, Refused):
-                    return found
-                return (await self.engine.predict([found], form=form, urgent=False))[0]
+        async def step() -> bytes | RefusedFile:
+            found = await self.engine.read(upload, sent, urgent=False)
+            if isinstance(found, RefusedFile):
+                return found
+            return (await self.engine.predict([found], form=form, urgent=False))[0]
 
-        task = asyncio.create_task(step())
-        self._steps.add(task)
-        task.add_done_callback(self._steps.discard)
         try:
-            return await asyncio.shield(task)
+            return await self.engine.in_turn(step)
         except Lost as error:
-            return Refused(upload.shown, f"{upload.shown}: {error}")
+            return RefusedFile(upload.shown, f"{upload.shown}: {error}")
+        except Problem as problem:
+            return RefusedFile(upload.shown, f"{upload.shown}: {problem.detail}")
         except Broken as error:
             event("error", kind="answering", where=str(error))
-            return Refused(upload.shown, f"{upload.shown}: could not be answered (an error of enecg)")
+            return RefusedFile(upload.shown, f"{upload.shown}: could not be answered (an error of enecg)")
         finally:
             job.done += 1
 
     async def begin_explanation(self, request: Request, folder: Path, owner: str, windows: int) -> Job:
         """Take one recording and explain its answers in a job."""
         with _Reserved(self.jobs) as reserved:
-            sent = await self._receive(request, folder, self.settings.max_files)
-            found = [sent] if isinstance(sent, Read) else await self.engine.read_all(sent)
+            found = await self.engine.read_all(await receive(request, folder, self.settings.max_files))
             if len(found) != 1:
                 raise Problem("invalid", f"one recording is explained at a time; these are {len(found)}")
             read = found[0]
-            if isinstance(read, Refused):
+            if isinstance(read, RefusedFile):
                 raise _unreadable([read])
-            plan = Plan.of(read.recording, windows)
+            plan = OcclusionPlan.of(read.recording, windows)
             parts: list[Part | None] = [None, *plan.parts]
 
             async def work(job: Job) -> bytes:
@@ -164,48 +155,26 @@ class Service:
 
             return reserved.begin("explain", owner, len(parts), work)
 
-    async def _explain(self, job: Job, read: Read, plan: Plan, parts: list[Part | None]) -> bytes:
-        entry = json.loads((await self.engine.predict([read], urgent=False))[0])
+    async def _explain(self, job: Job, read: ReadRecording, plan: OcclusionPlan, parts: list[Part | None]) -> bytes:
+        engine = self.engine
+        entry = json.loads((await engine.in_turn(lambda: engine.predict([read], urgent=False)))[0])
         if not entry["usable"]:
-            told = "; ".join(finding["text"] for finding in entry["quality"] if finding["fatal"])
-            raise Problem("invalid", f"there is no answer to explain: {told}")
+            reasons = "; ".join(finding["text"] for finding in entry["quality"] if finding["fatal"])
+            raise Problem("invalid", f"there is no answer to explain: {reasons}")
         values: dict[str, list[np.ndarray]] = {}
-        first = None
+        decisions = None
         for at in range(0, len(parts), PARTS):
             chunk = parts[at : at + PARTS]
-            told, found = await self.engine.occlude(read, len(plan.windows), chunk)
-            first = first or told
-            for task, answers in zip(told["tasks"], found, strict=True):
+            facts, found = await engine.in_turn(partial(engine.occlude, read, len(plan.windows), chunk))
+            decisions = decisions or facts["decisions"]
+            for task, answers in zip(facts["tasks"], found, strict=True):
                 values.setdefault(task, []).append(answers)
             job.done += len(chunk)
-        return self.engine.explained(read, plan, first, {task: np.concatenate(all_) for task, all_ in values.items()})
-
-    async def _receive(self, request: Request, folder: Path, most: int) -> Form | Read:
-        """A form's files, or the recording that a JSON body is."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "multipart/form-data":
-            return await read_form(request, folder, most)
-        if kind != "application/json":
-            raise Problem("unsupported")
-        text = await request.body()
-        try:
-            return await to_thread.run_sync(self._of_json, text)
-        except ValidationError as error:
-            raise Problem("invalid", validation_text(error.errors())) from None
-        except (InputError, ValueError) as error:
-            raise Problem("invalid", str(error)) from None
-
-    def _of_json(self, text: bytes) -> Read:
-        sent = SignalIn.model_validate_json(text)
-        recording = sent.recording()
-        if recording.seconds > self.settings.max_seconds:
-            most = f"{self.settings.max_seconds:g} s"
-            raise ValueError(f"{recording.seconds:.0f} s are more than the {most} that are taken")
-        return Read.of(recording, "json", sent.start.isoformat() if sent.start else None)
+        return engine.explained(read, plan, decisions or {}, {t: np.concatenate(each) for t, each in values.items()})
 
 
 class _Reserved:
-    """Room for a job, given back unless it begins; then its files are the job's to remove."""
+    """Room for a job. It is given back unless the job begins; a job that began removes its files itself."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs, self._begun = jobs, False
@@ -216,7 +185,7 @@ class _Reserved:
         return self
 
     def begin(self, kind: str, owner: str, total: int, work: Work) -> Job:
-        """The job."""
+        """Begin the job."""
         self._begun = True
         return self._jobs.add(kind, owner, total, work, self.clean)
 
@@ -226,14 +195,7 @@ class _Reserved:
             self.clean()
 
 
-def _unreadable(skipped: list[Refused]) -> Problem:
+def _unreadable(skipped: list[RefusedFile]) -> Problem:
+    if skipped[0].invalid:
+        return Problem("invalid", skipped[0].reason)
     return Problem("unreadable", skipped[0].reason if len(skipped) == 1 else "", skipped=[s.as_dict() for s in skipped])
-
-
-def validation_text(errors: Sequence[Mapping[str, Any]]) -> str:
-    """Which fields are wrong and why: nothing of what they held."""
-    told = []
-    for error in errors[:3]:
-        place = ".".join(str(part) for part in error["loc"])
-        told.append(f"{place}: {error['msg']}")
-    return "; ".join(told)

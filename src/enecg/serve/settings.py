@@ -38,6 +38,7 @@ class Settings:
         read_seconds: processor time, and twice that by the clock, for reading one file.
         read_mib: memory for reading one file.
         answer_seconds: for answering one request, by the clock; then its process is killed.
+        answer_mib: memory for answering, for each process, beyond what the loaded bundle takes.
         header_seconds: for a request's header to arrive.
         idle_seconds: without a byte of a request's body.
         body_seconds: for a request's body to arrive.
@@ -61,6 +62,7 @@ class Settings:
     read_seconds: float = 5.0
     read_mib: int = 768
     answer_seconds: float = 60.0
+    answer_mib: int = 4096
     header_seconds: float = 5.0
     idle_seconds: float = 5.0
     body_seconds: float = 60.0

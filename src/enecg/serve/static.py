@@ -1,4 +1,4 @@
-"""The page's files, held in memory: what is not in the package's own folder cannot be asked for."""
+"""The files of the page. They are held in memory, so that no other file can be reached."""
 
 from __future__ import annotations
 
@@ -20,30 +20,33 @@ TYPES: Final = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=
 
 
 @dataclass(frozen=True)
-class _File:
+class PageFile:
+    """A file of the page: its bytes, media type and entity tag."""
+
     content: bytes
     type: str
     tag: str
 
     @classmethod
-    def of(cls, path: Path) -> _File:
+    def of(cls, path: Path) -> PageFile:
+        """Read a file."""
         content = path.read_bytes()
         return cls(content, TYPES[path.suffix], f'"{hashlib.sha256(content).hexdigest()[:16]}"')
 
 
-class Pages:
-    """Answers for the files of a folder."""
+class PageFiles:
+    """The files of a folder, as HTTP answers."""
 
     def __init__(self, folder: Path | None = None) -> None:
         home = folder or Path(str(files("enecg.serve") / "page"))
         self._files = {
-            path.relative_to(home).as_posix(): _File.of(path)
+            path.relative_to(home).as_posix(): PageFile.of(path)
             for path in sorted(home.rglob("*"))
             if path.suffix in TYPES and path.is_file()
         }
 
     def answer(self, name: str, request: Request) -> Response:
-        """One file; 304 when the client has it already.
+        """Return one file; 304 when the client has it already.
 
         Raises:
             Problem: there is no such file.

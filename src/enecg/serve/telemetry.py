@@ -1,6 +1,6 @@
-"""What may be known of a running service: numbers for Prometheus, and one line of JSON for each event.
+"""Numbers for Prometheus, and a log with one line of JSON for each event.
 
-Neither ever holds a file's name, a header's field, or what a reader said of a file.
+Neither holds the name of a file, a field of its header, or a reader's message about it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Metrics:
         self.jobs = Gauge("enecg_jobs", "Jobs that wait or run.", registry=own)
 
     def text(self) -> bytes:
-        """All of them in Prometheus' text format."""
+        """Return all numbers in Prometheus' text format."""
         return generate_latest(self._registry)
 
 
@@ -48,18 +48,21 @@ def event(name: str, /, **facts: object) -> None:
     _LOGGER.info(name, extra={"facts": facts})
 
 
-class _Json(logging.Formatter):
+class JsonFormatter(logging.Formatter):
+    """Formats an event as one line of JSON."""
+
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        told = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "event": record.msg}
+        line = {"time": f"{moment}.{int(record.msecs):03d}Z", "level": record.levelname.lower(), "event": record.msg}
         if REQUEST_ID.get():
-            told["request_id"] = REQUEST_ID.get()
-        return json.dumps(told | getattr(record, "facts", {}))
+            line["request_id"] = REQUEST_ID.get()
+        return json.dumps(line | getattr(record, "facts", {}))
 
 
 def log_to(stream: TextIO = sys.stderr) -> None:
-    """Send events there, one JSON object a line; the only log of the service."""
+    """Write events to a stream, one JSON object a line. It is the only log of the service."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Json())
+    handler.setFormatter(JsonFormatter())
     _LOGGER.handlers, _LOGGER.propagate = [handler], False
     _LOGGER.setLevel(logging.INFO)

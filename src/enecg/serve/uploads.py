@@ -1,4 +1,4 @@
-"""From a request's body to recordings' files in a private folder, which is emptied when they have been read."""
+"""From a request's body to files in a private folder. They are removed when the request has been answered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections import Counter
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +23,11 @@ from enecg.readers.record_files import named_in
 from enecg.recording import amplitude_of
 from enecg.serve.problems import Problem
 
-_SAFE: Final = re.compile(r"\w[\w.-]{0,99}")  # letters of every script
 _MARK: Final = "enecg-serve-"
+_LONGEST_NAME: Final = 200  # bytes of a file's name, characters of the name that is shown
+_HEADER_BYTES: Final = 65536  # of a WFDB header are searched for the names of its files
 FIELDS: Final = 8
+JSON_NAME: Final = "recording"  # of a recording that is sent as JSON
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,12 @@ class Upload:
     Attributes:
         path: its file; of a WFDB record the header.
         shown: the name that the client has for it.
+        is_json: the file is a request's JSON body, not a recording's file.
     """
 
     path: Path
     shown: str
+    is_json: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,16 @@ class Form:
     """
 
     uploads: list[Upload]
-    rate: float | None
-    unit: str | None
+    rate: float | None = None
+    unit: str | None = None
 
 
 @contextmanager
 def private_folder(parent: str) -> Generator[Path]:
-    """A folder that only this user can enter, for the service's life; what killed services left is removed first."""
+    """Make a folder that only this user can enter; yields it. It is removed at the end.
+
+    Folders of services that were killed are removed, too.
+    """
     home = Path(parent or tempfile.gettempdir())
     for left in home.glob(f"{_MARK}*"):
         _, _, pid = left.name.removeprefix(_MARK).partition("-")
@@ -72,7 +80,7 @@ def private_folder(parent: str) -> Generator[Path]:
 
 @asynccontextmanager
 async def request_folder(home: Path) -> AsyncGenerator[Path]:
-    """A folder for one request's files, removed whatever happens."""
+    """Make a folder for the files of one request; yields it. It is removed at the end, whatever happens."""
     made = Path(await to_thread.run_sync(lambda: tempfile.mkdtemp(dir=home)))
     try:
         yield made
@@ -80,11 +88,31 @@ async def request_folder(home: Path) -> AsyncGenerator[Path]:
         shutil.rmtree(made, ignore_errors=True)
 
 
-async def read_form(request: Request, folder: Path, most: int) -> Form:
-    """Write a multipart body's files into `folder`.
+async def receive(request: Request, folder: Path, most: int) -> Form:
+    """Write a request's recordings into `folder`: the files of a form, or a JSON body as it is.
+
+    A JSON body is not parsed here: that takes a second for a large one, in which no other request would be answered.
 
     Raises:
-        Problem: no multipart, too many files or none, or a field that cannot be understood.
+        Problem: neither a form nor JSON, too many files or none, two files of one name, or an impossible field.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        return await read_form(request, folder, most)
+    if kind != "application/json":
+        raise Problem("unsupported")
+    path = folder / JSON_NAME
+    with path.open("xb") as out:
+        async for part in request.stream():
+            await to_thread.run_sync(out.write, part)
+    return Form([Upload(path, JSON_NAME, is_json=True)])
+
+
+async def read_form(request: Request, folder: Path, most: int) -> Form:
+    """Write the files of a form into `folder`.
+
+    Raises:
+        Problem: no form, too many files or none, two files of one name, or a field that cannot be understood.
     """
     if "content-type" not in request.headers:
         raise Problem("bad_request", "no Content-Type; send multipart/form-data")
@@ -99,37 +127,55 @@ async def read_form(request: Request, folder: Path, most: int) -> Form:
         if not files:
             raise Problem("invalid", "no files; send one or several in the multipart field `files`")
         rate, unit = _rate(form.get("rate")), _unit(form.get("unit"))
-        shown = {await to_thread.run_sync(_store, each, folder): _shown(each.filename) for each in files}
-        return Form(await to_thread.run_sync(_recordings, shown), rate, unit)
+        names = [name_parts(each.filename) for each in files]
+        _check_unique(names)
+        homes = {home: folder / str(number) for number, home in enumerate(dict.fromkeys(name[:-1] for name in names))}
+        stored = {}
+        for number, (file, name) in enumerate(zip(files, names, strict=True)):
+            path = homes[name[:-1]] / _stored_name(name[-1], number)
+            await to_thread.run_sync(_store, file, path)
+            stored[path] = "/".join(name)[-_LONGEST_NAME:]
+        return Form(await to_thread.run_sync(_recordings, stored), rate, unit)
     finally:
         await form.close()
 
 
-def _store(file: UploadFile, folder: Path) -> Path:
-    """Write one file under its own name where that is harmless; its header may name a signal file."""
-    name = Path(file.filename or "").name
-    if not _SAFE.fullmatch(name) or len(name.encode("utf-8", "replace")) > 240:
-        name = "upload.hea" if name.endswith(".hea") else "upload"
-    number = 0
-    while (path := folder / str(number) / name).exists():  # files of several folders may have one name
-        number += 1
+def name_parts(name: str | None) -> tuple[str, ...]:
+    """Return folders and name of a file as the client sent them, in printable characters.
+
+    Files belong together (a WFDB header and its signal files) when the client names the same folder for them.
+    """
+    parts = ("".join(c for c in part if c.isprintable()).strip() for part in re.split(r"[/\\]", name or ""))
+    return tuple(part for part in parts if part not in ("", ".")) or ("file",)
+
+
+def _check_unique(names: Sequence[tuple[str, ...]]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        shown = "/".join(twice)[-_LONGEST_NAME:]
+        raise Problem("invalid", f"two files are named {shown}; send folder and name of each, such as a/{twice[-1]}")
+
+
+def _stored_name(name: str, number: int) -> str:
+    """The client's own name where that is harmless: a WFDB header names its signal files."""
+    if not name.startswith(".") and len(name.encode("utf-8", "replace")) <= _LONGEST_NAME:
+        return name
+    return f"upload-{number}{'.hea' * name.endswith('.hea')}"
+
+
+def _store(file: UploadFile, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("xb") as out:
         shutil.copyfileobj(file.file, out)
-    return path
-
-
-def _shown(name: str | None) -> str:
-    """The client's name for a file, fit for one line."""
-    text = "".join(c for c in re.split(r"[/\\]", name or "")[-1] if c.isprintable())
-    return text[:200] or "file"
 
 
 def _recordings(shown: dict[Path, str]) -> list[Upload]:
-    """All files but those that a WFDB header beside them names: its signal files and segments."""
-    parts = set()
+    """All files but those that a WFDB header beside them names."""
+    parts: set[Path] = set()
     for header in (path for path in shown if path.suffix == ".hea"):
-        parts |= {header.parent / name for name in named_in(header.read_bytes())} - {header}
+        with header.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+        parts |= {header.parent / name for name in named_in(head)} - {header}
     return [Upload(path, name) for path, name in shown.items() if path not in parts]
 
 
