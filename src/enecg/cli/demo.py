@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from enecg import api
-from enecg.cli import output as show
+from enecg.cli import output
 from enecg.cohorts.manifest import Cohort
 from enecg.errors import require
 from enecg.evaluation.report.html import write_html
@@ -61,7 +61,7 @@ def run(
     say("4/5 evaluating the saved bundle on subjects that were held out")
     bundle = api.load(folder / "bundle")
     evaluation = api.evaluate(bundle, cohort.take(tested), store, seed=seed)
-    show.write_json(evaluation.document, folder / "results.json")
+    output.write_json(evaluation.document, folder / "results.json")
 
     say("5/5 predicting a real recording")
     paths = [_real_file(), cohort.path(int(tested.argmax()))]

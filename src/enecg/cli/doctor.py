@@ -1,10 +1,9 @@
-"""Is this machine ready? What `enecg doctor` prints; nothing here uses the network or changes anything."""
+"""The checks of `enecg doctor`: is this machine ready? They use no network and change nothing."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import operator
 import os
 import platform
 import re
@@ -17,6 +16,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Final
+
+import psutil
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 GIB: Final = 2**30
 DISK_BYTES: Final = 2 * GIB  # the largest published weights take half of it
@@ -33,19 +36,17 @@ seconds = time.perf_counter() - start
 gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 print(json.dumps({"seconds": seconds, "threads": torch.get_num_threads(), "gpus": gpus}))
 """
-_ORDERS: Final = {">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne, ">": operator.gt,
-                  "<": operator.lt}  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Check:
-    """One finding.
+class MachineCheck:
+    """One check and its result.
 
     Attributes:
-        name: what was looked at.
-        ok: True; False when something will fail; None for a fact, or for what is optional and not there.
+        name: what was checked.
+        ok: True; False when something will fail; None for a fact, or for something optional that is missing.
         detail: what was found.
-        remedy: what to do about it; empty when there is nothing to do.
+        remedy: what to do; empty when nothing needs to be done.
     """
 
     name: str
@@ -54,81 +55,83 @@ class Check:
     remedy: str = ""
 
 
-def checks() -> list[Check]:
-    """All checks; about as long as `import torch` takes."""
+def checks() -> list[MachineCheck]:
+    """Run all checks. They take about as long as `import torch`."""
     return [python(), *packages(), *extras(), *torch(), *experts(), bytecode(), hub(), *cache(), memory(), *service()]
 
 
-def python() -> Check:
-    """The interpreter's version."""
+def python() -> MachineCheck:
+    """Check the version of Python."""
     needed = metadata.metadata("enecg")["Requires-Python"]
     found = platform.python_version()
-    ok = satisfies(found, needed)
-    return Check("python", ok, f"{found} (needs {needed})", "" if ok else f"install Python {needed}")
+    ok = SpecifierSet(needed).contains(found, prereleases=True)
+    return MachineCheck("python", ok, f"{found} (needs {needed})", "" if ok else f"install Python {needed}")
 
 
-def packages() -> list[Check]:
-    """The packages that enecg cannot do without, one check each."""
-    return [_package(name, needed) for name, needed, extra in requirements() if extra is None]
+def packages() -> list[MachineCheck]:
+    """Check the required packages, one check each."""
+    return [_package(needed) for needed, extra in requirements() if extra is None]
 
 
-def extras() -> list[Check]:
-    """The optional groups of packages, one check each."""
-    groups: dict[str, list[Check]] = {}
-    for name, needed, extra in requirements():
-        if extra is not None and extra not in ("all", "dev"):  # these two only gather others
-            groups.setdefault(extra, []).append(_package(name, needed))
+def extras() -> list[MachineCheck]:
+    """Check the optional groups of packages, one check each."""
+    groups: dict[str, list[MachineCheck]] = {}
+    for needed, extra in requirements():
+        if extra not in (None, "all", "dev") and needed.name != "enecg":  # these two add other extras, and tools
+            groups.setdefault(str(extra), []).append(_package(needed))
     found = []
     for extra, members in groups.items():
         ok = all(member.ok for member in members)
         detail = ", ".join(f"{member.name} {member.detail}" for member in members)
-        found.append(Check(f"extra {extra}", ok or None, detail, "" if ok else f"pip install 'enecg[{extra}]'"))
+        found.append(MachineCheck(f"extra {extra}", ok or None, detail, "" if ok else f"pip install 'enecg[{extra}]'"))
     return found
 
 
-def torch() -> list[Check]:
-    """Threads, graphics processors and import time of torch, from a fresh interpreter."""
+def torch() -> list[MachineCheck]:
+    """Check threads, GPUs and import time of torch, in a new process."""
     done = subprocess.run([sys.executable, "-c", _TORCH], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return [Check("import torch", False, last, "install torch again: pip install --force-reinstall torch")]
+        return [MachineCheck("import torch", False, last, "install torch again: pip install --force-reinstall torch")]
     facts = json.loads(done.stdout.splitlines()[-1])
     slow = facts["seconds"] > SLOW_SECONDS
     remedy = "compile the bytecode (see bytecode), or put the environment on a faster disk" if slow else ""
     gpus = ", ".join(facts["gpus"]) or "none; experts run on the processor"
     return [
-        Check("import torch", None if slow else True, f"{facts['seconds']:.1f} s", remedy),
-        Check("torch threads", None, f"{facts['threads']} of {os.cpu_count()} processors"),
-        Check("gpu", None, gpus),
+        MachineCheck("import torch", None if slow else True, f"{facts['seconds']:.1f} s", remedy),
+        MachineCheck("torch threads", None, f"{facts['threads']} of {os.cpu_count()} processors"),
+        MachineCheck("gpu", None, gpus),
     ]
 
 
-def experts() -> list[Check]:
-    """Which experts can be used as things stand; those that have to be fetched first are one check together."""
+def experts() -> list[MachineCheck]:
+    """Check which experts can be used now. Those that must be fetched first are one check together."""
     from enecg.errors import EnecgError
     from enecg.experts.registry import SETS, entry, names
 
     try:
         known = names()
     except EnecgError as error:
-        return [Check("experts", False, str(error), "mend or remove that expert; ENECG_EXPERTS names its folder")]
+        return [
+            MachineCheck("experts", False, str(error), "correct or remove that expert; ENECG_EXPERTS names its folder")
+        ]
     found, absent = [], []
     for name in known:
         if entry(name).available():
-            found.append(Check(f"expert {name}", True, "ready"))
+            found.append(MachineCheck(f"expert {name}", True, "ready"))
         elif name in SETS["offline"]:
             remedy = "it comes with enecg: pip install --force-reinstall --no-deps enecg"
-            found.append(Check(f"expert {name}", False, "its files are missing", remedy))
+            found.append(MachineCheck(f"expert {name}", False, "its files are missing", remedy))
         else:
             absent.append(name)
     if absent:
         remedy = "enecg experts show NAME says what it needs"
-        found.append(Check("other experts", None, f"{len(absent)} not ready: {', '.join(absent)}", remedy))
+        found.append(MachineCheck("other experts", None, f"{len(absent)} not ready: {', '.join(absent)}", remedy))
     return found
 
 
-def bytecode() -> Check:
-    """Whether packages start from compiled bytecode; without it every start takes twice as long."""
+def bytecode() -> MachineCheck:
+    """Check that packages have compiled bytecode: without it every start takes twice as long."""
     plain = []
     for name in COMPILED:
         spec = importlib.util.find_spec(name)
@@ -137,117 +140,91 @@ def bytecode() -> Check:
             if not compiled.is_file():
                 plain.append(name)
     if not plain:
-        return Check("bytecode", True, "compiled")
+        return MachineCheck("bytecode", True, "compiled")
     why = "; PYTHONDONTWRITEBYTECODE is set" if sys.dont_write_bytecode else ""
     remedy = f"{sys.executable} -m compileall -q {metadata.distribution('torch').locate_file('')}"
-    return Check("bytecode", None, f"not compiled: {', '.join(plain)}{why}", remedy)
+    return MachineCheck("bytecode", None, f"not compiled: {', '.join(plain)}{why}", remedy)
 
 
-def hub() -> Check:
-    """Whether weights may be fetched from the Hugging Face hub."""
+def hub() -> MachineCheck:
+    """Check whether weights may be fetched from the Hugging Face hub."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return Check("HF_HUB_OFFLINE", None, "set: no weights are fetched", "unset it before enecg experts fetch")
-    return Check("HF_HUB_OFFLINE", None, "not set: enecg experts fetch may use the network, nothing else does")
+        return MachineCheck(
+            "HF_HUB_OFFLINE", None, "set: no weights are fetched", "unset it before enecg experts fetch"
+        )
+    return MachineCheck("HF_HUB_OFFLINE", None, "not set: enecg experts fetch may use the network, nothing else does")
 
 
-def cache() -> list[Check]:
-    """Whether converted weights can be kept: permission and room in the cache folder."""
+def cache() -> list[MachineCheck]:
+    """Check the cache folder, where converted weights are kept: permission and free space."""
     from enecg.experts.weights import cache_folder
 
     folder = cache_folder()
     there = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    remedy = "set ENECG_CACHE to a folder on a disk where there is room and that you may write to"
+    remedy = "set ENECG_CACHE to a folder that you may write to, on a disk with free space"
     try:
         with tempfile.TemporaryFile(dir=there):
-            writable = Check("cache folder", True, str(folder))
+            writable = MachineCheck("cache folder", True, str(folder))
     except OSError as error:
-        writable = Check("cache folder", False, f"{folder}: {error.strerror}", remedy)
+        writable = MachineCheck("cache folder", False, f"{folder}: {error.strerror}", remedy)
     free = shutil.disk_usage(there).free
     enough = free >= DISK_BYTES
-    return [writable, Check("disk", enough or None, f"{free / GIB:.1f} GiB free", "" if enough else remedy)]
+    return [writable, MachineCheck("disk", enough or None, f"{free / GIB:.1f} GiB free", "" if enough else remedy)]
 
 
-def memory() -> Check:
-    """Memory that is free for use."""
+def memory() -> MachineCheck:
+    """Check the free memory."""
     free = available_memory()
-    if free is None:
-        return Check("memory", None, "not known on this system")
     enough = free >= MEMORY_BYTES
     remedy = "" if enough else "close other programs, or take fewer experts at a time"
-    return Check("memory", enough or None, f"{free / GIB:.1f} GiB available", remedy)
+    return MachineCheck("memory", enough or None, f"{free / GIB:.1f} GiB available", remedy)
 
 
-def service() -> list[Check]:
-    """What the environment tells `enecg serve`, where it tells anything."""
+def service() -> list[MachineCheck]:
+    """Check the settings of `enecg serve` in the environment, if there are any."""
     from enecg.errors import InputError
     from enecg.serve.settings import PREFIX, Settings
 
-    told = sorted(key for key in os.environ if key.startswith(PREFIX))
-    if not told:
+    keys = sorted(key for key in os.environ if key.startswith(PREFIX))
+    if not keys:
         return []
     try:
         found = Settings.read()
     except InputError as error:
         what, _, reason = str(error).partition(": ")
-        return [Check(what, False, reason, "docs/serve.md lists all settings")]
+        return [MachineCheck(what, False, reason, "docs/serve.md lists all settings")]
     who = "open to this machine's users" if found.open else f"{len(found.tokens)} tokens"
     detail = f"{found.host}:{found.port}, {found.workers} workers, {who}"
-    checks = [Check("enecg serve", True, f"{detail}; set: {', '.join(told)}")]
-    if f"{PREFIX}TOKEN" in told:
-        remedy = f"a file is not seen in the list of processes: {PREFIX}TOKEN_FILE"
-        checks.append(Check(f"{PREFIX}TOKEN", None, "the token is in the environment", remedy))
+    checks = [MachineCheck("enecg serve", True, f"{detail}; set: {', '.join(keys)}")]
+    if f"{PREFIX}TOKEN" in keys:
+        remedy = f"use a file, which other users cannot see: {PREFIX}TOKEN_FILE"
+        checks.append(MachineCheck(f"{PREFIX}TOKEN", None, "the token is in the environment", remedy))
     needed = found.workers * WORKER_BYTES
     free = available_memory()
-    if free is not None and free < needed:
+    if free < needed:
         remedy = f"set {PREFIX}WORKERS to fewer, or leave more memory free"
-        checks.append(Check("memory for workers", None, f"about {needed / GIB:.1f} GiB are needed", remedy))
+        checks.append(MachineCheck("memory for workers", None, f"about {needed / GIB:.1f} GiB are needed", remedy))
     return checks
 
 
-def available_memory() -> int | None:
-    """Bytes that can be had without swapping; None where the system does not say."""
-    table = Path("/proc/meminfo")
-    if not table.is_file():
-        return None
-    match = re.search(r"^MemAvailable:\s+(\d+) kB", table.read_text(), re.MULTILINE)
-    return int(match[1]) * 1024 if match else None
+def available_memory() -> int:
+    """Return the bytes of memory that are free without swapping."""
+    return int(psutil.virtual_memory().available)
 
 
-def requirements() -> Iterator[tuple[str, str, str | None]]:
-    """What the installed enecg asks for: package, version range, and the extra that it belongs to."""
+def requirements() -> Iterator[tuple[Requirement, str | None]]:
+    """Yield the packages that the installed enecg needs, each with the extra that it belongs to."""
     for text in metadata.requires("enecg") or []:
-        requirement, _, marker = text.partition(";")
-        name = re.match(r"[\w.-]+", requirement)
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
-        assert name is not None, text
-        needed = re.sub(r"^[\w.-]+(\[.*\])?", "", requirement).strip()
-        yield name[0], needed, extra[1] if extra else None
+        requirement = Requirement(text)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", str(requirement.marker or ""))
+        yield requirement, extra[1] if extra else None
 
 
-def satisfies(version: str, needed: str) -> bool:
-    """Whether a version lies in a range such as `>=0.11,<0.12`; only the numbers of the release are compared."""
-    for part in filter(None, needed.split(",")):
-        match = re.fullmatch(r"\s*([<>=!]+)\s*([\d.]+)\s*", part)
-        if match is None:
-            raise ValueError(f"version range {needed!r} is of a kind that is not compared here")
-        if not _ORDERS[match[1]](_release(version), _release(match[2])):
-            return False
-    return True
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """`"2.13.0+cpu"` -> `(2, 13)`: trailing zeros say nothing."""
-    match = re.match(r"\d+(\.\d+)*", version)
-    numbers = [int(part) for part in match[0].split(".")] if match else []
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
-
-
-def _package(name: str, needed: str) -> Check:
+def _package(needed: Requirement) -> MachineCheck:
+    wanted = f"{needed.name}{needed.specifier}"
     try:
-        found = metadata.version(name)
+        found = metadata.version(needed.name)
     except metadata.PackageNotFoundError:
-        return Check(name, False, f"not installed (needs {needed})", f"pip install '{name}{needed}'")
-    ok = satisfies(found, needed)
-    return Check(name, ok, f"{found} (needs {needed})", "" if ok else f"pip install '{name}{needed}'")
+        return MachineCheck(needed.name, False, f"not installed (needs {needed.specifier})", f"pip install '{wanted}'")
+    ok = needed.specifier.contains(found, prereleases=True)
+    return MachineCheck(needed.name, ok, f"{found} (needs {needed.specifier})", "" if ok else f"pip install '{wanted}'")

@@ -18,7 +18,7 @@ from enecg.errors import InputError
 from enecg.files import Place
 
 if TYPE_CHECKING:
-    from enecg.cli.doctor import Check
+    from enecg.cli.doctor import MachineCheck
     from enecg.ensemble.ensemble import Ensemble
 
 FORMATS: Final = ("table", "json", "csv", "parquet", "fhir")
@@ -84,7 +84,7 @@ def store_table(rows: Sequence[Mapping[str, Any]]) -> None:
     _table("Embeddings", ("expert", "fingerprint", "dim", "recordings", "shards", "bytes"), cells)
 
 
-def checks(found: Sequence[Check]) -> None:
+def checks(found: Sequence[MachineCheck]) -> None:
     """What `doctor` found."""
     words = {True: Text("ok"), False: Text("mend", style="bold red"), None: Text("note")}
     _table("enecg doctor", ("", "check", "found", "remedy"), [(words[c.ok], c.name, c.detail, c.remedy) for c in found])
