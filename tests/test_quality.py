@@ -291,3 +291,10 @@ def test_one_sample_that_no_heart_gives(clean: list[Recording]) -> None:
     assert (one.code, one.leads, one.fatal) == ("amplitude_high", ("V1",), False)
     every = check(changed(clean[0], spiked(slice(0, 12))))
     assert "amplitude_high" in {finding.code for finding in every.findings if finding.fatal}
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 10, 499, 500])
+def test_a_recording_of_few_samples_is_too_short(samples: int) -> None:
+    signal = np.random.default_rng(0).normal(size=(2, samples))
+    found = check(Recording(signal, 500, ("I", "II")))
+    assert "too_short" in [finding.code for finding in found.findings if finding.fatal]

@@ -174,6 +174,8 @@ def _course(live: Leads, rate: float) -> list[Finding]:
     from scipy.ndimage import uniform_filter1d
 
     names, signal = tuple(live), np.stack(list(live.values()))
+    if signal.shape[1] < rate:
+        return []  # less than a second shows no course; it is too short in any case
     baseline = uniform_filter1d(signal, round(rate), axis=1, mode="nearest")  # mean over one second
     upright = signal - baseline
     return _no_ecg(names, signal, upright, rate) or _disturbance(names, baseline, upright, rate)

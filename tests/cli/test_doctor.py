@@ -49,7 +49,6 @@ def test_every_requirement_of_the_package_is_understood() -> None:
     asked = list(doctor.requirements())
     assert ("openecg", "openecg") in {(needed.name, extra) for needed, extra in asked}
     assert "torch" in {needed.name for needed, extra in asked if extra is None}
-    assert {"enecg"} == {needed.name for needed, extra in asked if extra == "all"}
 
 
 @pytest.mark.parametrize(("version", "ok"), [("2.13.0+cpu", True), ("2.5.1", False), ("3.0.0rc1", True)])
