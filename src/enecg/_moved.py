@@ -151,7 +151,7 @@ MOVED: Final = {
     "serve.answering": "serve.model_process",
     "serve.children": "workers.pool",
     "serve.drawing": "serve.display",
-    "serve.gate": "serve.guard",
+    "serve.gate": "serve.middleware",
     "serve.observe": "serve.telemetry",
     "serve.pages": "serve.static",
     "serve.protocol": "serve.h11",

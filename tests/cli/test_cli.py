@@ -18,6 +18,7 @@ from commands import TRACE, done, python, refused, run, without
 from enecg import NOTICE, __version__
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.pipeline import BATCH
+from enecg.ensemble.serialization.folder import sealed
 from generated import EXPERTS, HELD_OUT, TASKS, TRAINING, Trained, read_rows, write_rows
 
 HEAVY = ("torch", "transformers", "lightgbm", "pandas")
@@ -191,7 +192,8 @@ def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
     def rewritten(**facts: object) -> Any:
         def change(bundle: Path) -> None:
             path = bundle / "bundle.json"
-            path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+            document = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
+            path.write_text(sealed({**document, **facts}))
 
         return change
 
@@ -204,8 +206,11 @@ def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
     experts = json.loads((trained.bundle / "bundle.json").read_text())["experts"]
     other = [{**experts[0], "fingerprint": "0" * 64}, *experts[1:]]
     unknown = [{**experts[0], "name": "ours"}, *experts[1:]]
-    assert "format 99, this version of enecg reads" in spoilt("newer", rewritten(format=99))
+    assert "format 99; this version of enecg reads" in spoilt("newer", rewritten(format=99))
     assert "tensors.safetensors: missing or changed" in spoilt("flipped", flipped)
+    edited = spoilt("edited", lambda bundle: (bundle / "bundle.json").write_text(
+        (bundle / "bundle.json").read_text().replace('"recipe"', '"recipes"', 1)))  # fmt: skip
+    assert "bundle.json: changed since it was saved" in edited
     assert "README.md: missing or changed" in spoilt("lost", lambda bundle: (bundle / "README.md").unlink())
     assert "not readable as JSON" in spoilt("cut", lambda bundle: (bundle / "bundle.json").write_text("{"))
     assert "is not the one that the bundle was trained on" in spoilt("other", rewritten(experts=other))
@@ -366,7 +371,7 @@ def test_ctrl_c_keeps_what_was_done(trained: Trained, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
     assert (process.returncode, out) == (130, "")
-    assert err == "interrupted; what is in the store is kept, run again to go on\n"
+    assert err == "interrupted; the store keeps its embeddings, run the command again to continue\n"
 
     again = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     assert again.returncode == 0
