@@ -12,7 +12,6 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +21,13 @@ from rich.progress import track
 
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
-from enecg.ensemble.budget.selection import cost_of, within
+from enecg.ensemble.budget.cascade import Cascade
+from enecg.ensemble.budget.selection import within
 from enecg.ensemble.ensemble import Ensemble
-from enecg.ensemble.fitting.fit import fit_heads, weigh
-from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.heads import fit_heads
+from enecg.ensemble.fitting.recipes import Recipe
+from enecg.ensemble.fitting.weights import fit_combination
 from enecg.errors import InputError
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder
@@ -33,14 +35,13 @@ from enecg.metrics import higher_is_better
 from enecg.tasks import Target
 
 BUDGETS: Final = (0.9, 0.75, 0.6, 0.5, 0.48, 0.4, 0.3, 0.2, 0.1)
-CHARGES: Final = (0.003, 0.01, 0.03, 0.1)
 WHOLE: Final = "whole"
 
 
 def measure(quick: bool, folder: Path) -> Measured:
     """`loss_at_half_cost`: the largest relative loss of a task's metric with at most half of the cost."""
     cohort = ptbxl(quick)
-    experts = [*offline(), *(registry.create(name) for name in Recipe().views)]
+    experts = [*offline(), *(registry.create(name) for name in Recipe().auxiliary)]
     data = gather(cohort, experts, Store(cache_folder() / "store"))
     infos, subjects = [ExpertInfo.of(expert) for expert in experts], data.cohort.subjects
     fold, targets = folded(data.cohort)
@@ -58,7 +59,7 @@ def measure(quick: bool, folder: Path) -> Measured:
     figures: dict[str, Any] = {
         "recordings": len(data.cohort),
         "subjects": len(set(subjects)),
-        "experts": {info.name: cost_of(info) for info in infos if not info.view},
+        "experts": {info.name: info.cost for info in infos if not info.gate_input},
         "versions": {
             label: {
                 "cost": round(float(np.mean(spent[label])), 4),
@@ -79,33 +80,29 @@ def _versions(
     infos: list[ExpertInfo],
     inside: np.ndarray,
     quick: bool,
-) -> dict[str, Ensemble]:
+) -> dict[str, Ensemble | Cascade]:
     """The ensemble of the training part, and its cheaper versions."""
     here, own = {name: matrix[inside] for name, matrix in embeddings.items()}, [t.take(inside) for t in targets]
     recipe = Recipe(closed_form=quick)
     heads = fit_heads(here, own, subjects[inside], infos, recipe, 0, lambda _: None)
-    whole = weigh(heads, here, own, subjects[inside], infos, recipe)
-    found = {WHOLE: whole}
+    whole = fit_combination(heads, here, own, subjects[inside], infos, recipe)
+    found: dict[str, Ensemble | Cascade] = {WHOLE: whole}
     for budget in BUDGETS:
         try:
             found[f"budget {budget:g}"] = within(whole, budget)
         except InputError:  # no version is so cheap
             continue
-    for charge in CHARGES[:1] if quick else CHARGES:
-        charged = replace(recipe, charge=charge)
-        found[f"charge {charge:g}"] = weigh(heads, here, own, subjects[inside], infos, charged)
     return found
 
 
-def _cost(ensemble: Ensemble, there: Mapping[str, np.ndarray]) -> float:
-    """Of the experts that run on some recordings, second looks included, as a share of what all cost."""
-    costs = {info.name: cost_of(info) for info in ensemble.experts if not info.view}
+def _cost(ensemble: Ensemble | Cascade, there: Mapping[str, np.ndarray]) -> float:
+    """Of the experts that run on some recordings, the second stage included, as a share of what all cost."""
+    costs = {info.name: info.cost for info in ensemble.experts if not info.gate_input}
     first = {name for name in ensemble.needed if name in costs}
     spent = sum(costs[name] for name in first)
-    if ensemble.second is not None:
-        again = [name for name in ensemble.second.ensemble.needed if name in costs and name not in first]
-        looked = ensemble.second.wanted(ensemble.first_answers(there)).mean()
-        spent += float(looked) * sum(costs[name] for name in again)
+    if isinstance(ensemble, Cascade):
+        share = ensemble.uncertain(ensemble.first.predict(there)).mean()
+        spent += float(share) * sum(costs[name] for name in ensemble.later if name in costs)
     return spent / sum(costs.values())
 
 

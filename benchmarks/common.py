@@ -28,7 +28,7 @@ import numpy as np
 
 from enecg.cohorts.manifest import Cohort
 from enecg.cohorts.split import subject_folds
-from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, learnable
+from enecg.ensemble.fitting.labels import prepare
 from enecg.evaluation.bootstrap import bootstrap
 from enecg.evaluation.scores import estimate_values
 from enecg.experts import registry
@@ -141,7 +141,7 @@ def folded(cohort: Cohort) -> tuple[np.ndarray, list[Target]]:
     """The fold of each recording, by subject, and the targets of `REAL_TASKS` with what every fold can learn."""
     fold = subject_folds(cohort.subjects, FOLDS, 0)
     parts = [fold != k for k in range(FOLDS)]
-    return fold, [learnable(cohort.target(task), FEWEST_OF_CLASS, parts) for task in parse_tasks(REAL_TASKS)]
+    return fold, prepare(cohort, parse_tasks(REAL_TASKS), parts=parts)
 
 
 def compared(

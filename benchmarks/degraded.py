@@ -27,9 +27,10 @@ from enecg.cohorts.manifest import Cohort
 from enecg.embedding.pipeline import embed_recordings
 from enecg.ensemble.baselines import is_member
 from enecg.ensemble.combiner import Combiner
-from enecg.ensemble.fitting.fit import fit_heads
-from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
-from enecg.ensemble.gates.clusters import best_gate, fit_gate, view_of
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.heads import fit_heads
+from enecg.ensemble.fitting.recipes import Recipe
+from enecg.ensemble.gates.clusters import fit_cluster_gate, gate_effect
 from enecg.experts import registry
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch, InputSpec
@@ -39,7 +40,7 @@ from enecg.recording import Recording
 from enecg.tasks import Target
 
 KINDS: Final = ("lost leads", "noise for leads", "noise", "short")
-VIEWS: Final = ("quality", "rhythm", "outputs", "rocket", "tiny", "lead-ii")
+VIEWS: Final = ("quality", "rhythm", "rocket", "tiny", "lead-ii")
 SHARED: Final = ("quality", "rhythm")  # views of a gate that all tasks share
 LEADS: Final = ("II", "V2", "V5")  # that a learned convolution looks at
 CONVOLUTION: Final = "convolution"
@@ -157,15 +158,13 @@ class _Fold:
     def _apart(self, task: Weighed, test: Sequence[np.ndarray], there: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Answers of a task's static weights and of gates of its own."""
         combiner, own, target = task.combiner, task.scores, task.target
-        found = {"static": combiner.passed_through(own, target).predict(test)}
+        found = {"static": combiner.select_single_if_as_good(own, target).predict(test)}
         for view in VIEWS:
-            seen = view_of(view, self.embeddings, combiner, own)
-            gate, _ = fit_gate(combiner, own, target, seen, self.subjects)
-            gated = gate.gated(view_of(view, there, combiner, test), combiner)
-            found[view] = combiner.predict(test, gated)
-        tried = best_gate(combiner, own, target, self.embeddings, self.recipe.gates, self.subjects)
-        helps = tried is not None and tried[2].helps
-        self.chosen[target.task.name] = chosen = tried[0] if tried is not None and helps else "none"
+            gate = fit_cluster_gate(combiner, own, target, self.embeddings[view])
+            found[view] = combiner.predict(test, gate.gated(there[view], combiner))
+        chosen = self.recipe.gate_input
+        helps = gate_effect(combiner, own, target, self.embeddings[chosen], self.subjects).helps
+        self.chosen[target.task.name] = chosen if helps else "none"
         found["as fit does"] = found[chosen] if helps else found["static"]
         return found
 

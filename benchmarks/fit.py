@@ -27,8 +27,9 @@ from sklearn.preprocessing import StandardScaler
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.fit import fit
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.tasks import Target, parse_tasks
 
 FOLDS: Final = 5

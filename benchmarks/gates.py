@@ -18,7 +18,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from enecg.cohorts.split import subject_folds
-from enecg.ensemble.combiner import Combiner, experts_of
+from enecg.ensemble.combiner import Combiner
+from enecg.ensemble.weight_solver import experts_of
 from enecg.tasks import Target
 
 EPOCHS: Final = 40
@@ -39,7 +40,7 @@ class Weighed:
     target: Target
 
 
-class Gate(nn.Module):
+class LearnedGate(nn.Module):
     """A view to log factors `[recording, expert]`.
 
     Args:
@@ -70,7 +71,7 @@ class Gate(nn.Module):
 class Fitted:
     """A trained gate: `residuals` gives each task's log factors `[recording, member]`."""
 
-    gate: Gate
+    gate: LearnedGate
     middle: np.ndarray
     spread: np.ndarray
     parts: list[np.ndarray]  # of each task, `[member, expert]`
@@ -102,7 +103,7 @@ def fit(view: np.ndarray, tasks: Sequence[Weighed], subjects: np.ndarray, seed: 
     spread = np.nanstd(view, axis=axes, keepdims=True) + 1e-6
     seen = _standard(view, middle, spread)
     losses = [_Loss(task, part) for task, part in zip(tasks, parts, strict=True)]
-    gate = Gate(view, len(experts))
+    gate = LearnedGate(view, len(experts))
     optimiser = torch.optim.AdamW(gate.parameters(), lr=RATE, weight_decay=DECAY)
     held = subject_folds(subjects, 10, seed + 1) == 0
     inside, judge = torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held))

@@ -17,8 +17,8 @@ from typing import Any, Final
 import numpy as np
 from common import Measured, apart, offline, run
 
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.fit import fit
-from enecg.ensemble.fitting.recipes import ExpertInfo
 from enecg.tasks import Target, parse_tasks
 
 TASKS: Final = "rr_interval,age,sex,arrhythmia,superclass:multilabel"

@@ -21,7 +21,7 @@ from common import FOLDS, Measured, compared, folded, ptbxl, run
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
 from enecg.ensemble.heads.base import FittedHead, Head
-from enecg.ensemble.heads.feed_forward import FFN
+from enecg.ensemble.heads.feed_forward import FeedForward
 from enecg.ensemble.heads.ridge import Kernel, Ridge
 from enecg.experts import registry
 from enecg.experts.weights import cache_folder
@@ -96,9 +96,9 @@ def _variants(targets: Sequence[Target], ranks: Sequence[int]) -> dict[str, Vari
     plans: dict[str, list[tuple[Head, Sequence[int]]]] = {
         "ridge": [(Ridge(), everything)],
         "kernel": [(Kernel(), everything)],
-        BASE: [(FFN(lora_rank=0), everything)],
-        **{f"LoRA {rank}": [(FFN(lora_rank=rank), everything)] for rank in ranks},
-        "full": [(FFN(lora_rank=0), [i]) for i in everything],
+        BASE: [(FeedForward(lora_rank=0), everything)],
+        **{f"LoRA {rank}": [(FeedForward(lora_rank=rank), everything)] for rank in ranks},
+        "full": [(FeedForward(lora_rank=0), [i]) for i in everything],
     }
     return {
         label: Variant(plan, [np.full(target.y.shape, np.nan) for target in targets]) for label, plan in plans.items()

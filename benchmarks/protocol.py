@@ -22,7 +22,8 @@ from torch import nn
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.ensemble.heads.feed_forward_training import Trunk
 from enecg.evaluation.protocol import crossval
 from enecg.experts import registry

@@ -15,8 +15,9 @@ from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather
 from enecg.embedding.pipeline import embed
 from enecg.embedding.store.store import Store
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.fit import fit
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.experts.base import Expert
 from enecg.tasks import parse_tasks
 from enecg.workers.threads import cpus

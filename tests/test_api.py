@@ -11,6 +11,7 @@ import pytest
 
 import enecg
 from enecg.cli.app import app
+from enecg.ensemble.budget.cascade import Cascade
 from enecg.errors import InputError
 from generated import EXPERTS, HELD_OUT, Trained
 
@@ -74,11 +75,10 @@ def test_a_bundle_in_memory_answers_as_it_does_when_loaded(trained: Trained, tmp
 def test_a_budget_is_spent_on_all_recordings_by_few_experts_and_on_some_by_all(trained: Trained) -> None:
     whole = enecg.load(trained.bundle)
     version = whole.within(budget=0.75)
-    second = version.ensemble.second
-    assert second is not None
-    dear = set(second.ensemble.needed) - set(version.ensemble.needed)
+    assert isinstance(version.ensemble, Cascade)
+    dear = set(version.ensemble.later)
     assert str(version.digest).startswith(f"{whole.digest}+")
-    assert all(f"+{second.share:.4g}*{name}" in str(version.digest) for name in dear)
+    assert all(f"+{version.ensemble.share:.4g}*{name}" in str(version.digest) for name in dear)
     cohort = enecg.Cohort.load(trained.manifest, HELD_OUT)
     files = [cohort.path(row) for row in range(len(cohort))]
     found, full = (enecg.predict(bundle, files)["predictions"] for bundle in (version, whole))

@@ -62,7 +62,7 @@ MOVED: Final = {
     "ensemble.model": "ensemble.ensemble",
     "ensemble.recipe": "ensemble.fitting.recipes",
     "ensemble.rivals": "ensemble.baselines",
-    "ensemble.routing": "ensemble.budget.routing",
+    "ensemble.routing": "ensemble.budget.cascade",
     "ensemble.second_look": "ensemble.budget.cascade",
     "evaluate.bootstrap": "evaluation.bootstrap",
     "evaluate.charts": "evaluation.report.charts",

@@ -33,8 +33,9 @@ from enecg.embedding.cluster import check_engine
 from enecg.embedding.dataset import Gathered, gather, gather_first, with_quality
 from enecg.embedding.pipeline import EmbedReport, Skipped
 from enecg.embedding.store.store import Store
-from enecg.ensemble.fitting.fit import checked
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.labels import check_target
+from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
 from enecg.evaluation.leakage import overlaps, trained_anew
@@ -104,7 +105,6 @@ def fit(
     where: str | None = None,
     runtime: str | Runtime = TORCH,
     recipe: str = "default",
-    charge: float = 0.0,
     seed: int = 0,
     progress: bool = False,
     say: Say = nobody,
@@ -119,23 +119,20 @@ def fit(
         where: row filter.
         runtime: of the experts' networks.
         recipe: how heads and weights are made; `enecg.ensemble.fitting.recipes.RECIPES` has the names.
-        charge: what running all experts costs, as a share of the loss of a constant answer: the dearer an expert, the
-            more it must take off for its weight; one that comes out without weight in all tasks is not run.
         seed: of everything random.
         progress: show it.
         say: told what was skipped and what should be known.
 
     Raises:
-        InputError: the manifest, a label or a name is wrong, there are too few labels, or a charge is negative or given
-            to a recipe that trains its own gate.
+        InputError: the manifest, a label or a name is wrong, or there are too few labels.
     """
-    chosen, wanted = find_recipe(recipe).charging(charge), parse_tasks(tasks)
+    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.auxiliary], runtime, say)
     targets = [cohort.target(task) for task in wanted]
     _tell_problems(targets, say)
     for target in targets:
-        checked(target, cohort.subjects, chosen)  # what cannot be fitted is told before it is embedded
+        check_target(target, cohort.subjects, chosen)  # what cannot be fitted is told before it is embedded
     infos = [ExpertInfo.of(expert) for expert in found]
     data = _gather(cohort, found, infos, store, progress, say)
     ensemble = run.train(data, wanted, infos, recipe=chosen, seed=seed, progress=_steps(progress, say))
@@ -176,7 +173,7 @@ def evaluate(
     """
     loaded, cohort = bundle if isinstance(bundle, Bundle) else load(bundle), _cohort(manifest, where)
     named = [] if tasks is None else parse_tasks(tasks)
-    ensemble = loaded.ensemble.renamed(named)
+    ensemble = loaded.ensemble.with_columns(named)
     for task in named:
         cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
     _tell_problems(list(run.labels(ensemble, cohort)[0].values()), say)
@@ -199,7 +196,6 @@ def crossval(
     where: str | None = None,
     runtime: str | Runtime = TORCH,
     recipe: str = "default",
-    charge: float = 0.0,
     replicates: int = 1000,
     seed: int = 0,
     jobs: int = 0,
@@ -218,7 +214,6 @@ def crossval(
         where: row filter.
         runtime: of the experts' networks.
         recipe: as for `fit`.
-        charge: as for `fit`.
         replicates: bootstrap resamples of the subjects.
         seed: of the folds, the fits and the resamples.
         jobs: folds that are fitted at a time, each in a process of its own; with 0 this one fits them. The results do
@@ -233,9 +228,9 @@ def crossval(
     Raises:
         InputError: as for `fit`, or fewer subjects than folds.
     """
-    chosen, wanted = find_recipe(recipe).charging(charge), parse_tasks(tasks)
+    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
     cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.views], runtime, say)
+    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.auxiliary], runtime, say)
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
@@ -286,7 +281,7 @@ def reproduce(
         InputError: as for `crossval`.
     """
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
-    views = dict.fromkeys(view for recipe in chosen for view in recipe.views)
+    views = dict.fromkeys(view for recipe in chosen for view in recipe.auxiliary)
     cohort = _cohort(manifest, where)
     wanted = parse_tasks(tasks) if tasks is not None else _labelled(cohort)
     found = _fit_for(cohort, [*registry.resolve(experts), *views], TORCH, say)

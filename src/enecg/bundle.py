@@ -1,4 +1,4 @@
-"""Bundles and their answers: all that predicting and serving need of the verbs, without what fits and evaluates."""
+"""Bundles and their answers: all that predicting and serving need, without fitting and evaluating."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from enecg.cohorts.listing import Item, listed
 from enecg.embedding.cluster import check_engine
 from enecg.embedding.pipeline import Skipped
+from enecg.ensemble.budget.cascade import Cascade
 from enecg.ensemble.budget.selection import within
 from enecg.ensemble.ensemble import Ensemble
-from enecg.ensemble.fitting.recipes import ExpertInfo
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.outputs import Answering
 from enecg.ensemble.predictions import predict_files
 from enecg.ensemble.serialization import bundle as bundles
 from enecg.errors import InputError
@@ -23,7 +25,7 @@ from enecg.files import place
 from enecg.recording import Recording
 
 if TYPE_CHECKING:
-    from enecg.ensemble.archive import Summary
+    from enecg.ensemble.archive import ArchiveSummary
 
 Say = Callable[[str], object]
 
@@ -43,7 +45,7 @@ class Bundle:
         skipped: recordings that could not be used for training, with reasons; empty when it was loaded.
     """
 
-    ensemble: Ensemble
+    ensemble: Answering
     experts: list[Expert]
     digest: str | None = None
     skipped: Sequence[Skipped] = ()
@@ -51,27 +53,35 @@ class Bundle:
     def within(self, budget: float | None = None, top_k: int | None = None) -> Bundle:
         """The best version that costs at most a share of all experts' time, or runs at most so many experts.
 
-        What a budget leaves is spent on a second look by all experts at recordings that the first answers leave open.
+        What a budget leaves is spent on a second stage: all experts answer where the first answers are uncertain.
 
         Raises:
             InputError: no version is so cheap.
         """
-        ensemble = within(self.ensemble, budget, top_k)
-        if ensemble is self.ensemble:
+        whole = self.ensemble
+        if budget is None and top_k is None:
             return self
-        looking, told = list(ensemble.needed), list(ensemble.needed)
-        if (second := ensemble.second) is not None:
-            also = [name for name in second.ensemble.needed if name not in looking]
-            looking, told = looking + also, [*told, *(f"{second.share:.4g}*{name}" for name in also)]
-        digest = None if self.digest is None else "+".join([self.digest, *told])
-        return Bundle(ensemble, [e for e in self.experts if e.card.name in looking], digest, self.skipped)
+        if not isinstance(whole, Ensemble):
+            raise InputError("--budget: this bundle is limited already; take the version from the whole bundle")
+        found = within(whole, budget, top_k)
+        if found is whole:
+            return self
+        names = list(found.needed)
+        marks = list(names)
+        if isinstance(found, Cascade):
+            names += found.later
+            marks += [f"{found.share:.4g}*{name}" for name in found.later]
+        digest = None if self.digest is None else "+".join([self.digest, *marks])
+        return Bundle(found, [e for e in self.experts if e.card.name in names], digest, self.skipped)
 
     def save(self, folder: str | Path) -> str:
         """Write it as a folder, and return its hash; an older bundle there is replaced.
 
         Raises:
-            InputError: the folder exists and is not a bundle.
+            InputError: the folder holds something else, or the bundle is one within a budget.
         """
+        if not isinstance(self.ensemble, Ensemble):
+            raise InputError(f"{folder}: a version within a budget cannot be saved; save the whole bundle")
         self.digest = bundles.save(self.ensemble, Path(folder))
         return self.digest
 
@@ -145,7 +155,7 @@ def predict_archive(
     address: str | None = None,
     progress: bool = False,
     say: Say = nobody,
-) -> Summary:
+) -> ArchiveSummary:
     """Answer all tasks of a bundle for a whole archive, written to Parquet as they come, in constant memory.
 
     Args:
@@ -176,8 +186,8 @@ def predict_archive(
     )  # fmt: skip
     for record, reason in summary.failed:
         say(f"not answered: {record}: {reason.removeprefix(record + ': ')}")
-    if len(summary) > len(summary.failed):
-        say(f"not answered: {len(summary) - len(summary.failed)} more")
+    if summary.n_failed > len(summary.failed):
+        say(f"not answered: {summary.n_failed - len(summary.failed)} more")
     return summary
 
 

@@ -332,13 +332,13 @@ class TrainingFacts(TypedDict):
     subject_hashes: list[str]
 
 
-class PredictorDocument(TypedDict):
-    """A head of a bundle: the experts that it reads, the tasks that it answers, and its key under `heads`."""
+class HeadDocument(TypedDict):
+    """A head of a bundle: the experts that it reads, the tasks that it answers, and its key under `states`."""
 
     name: str
     experts: list[str]
     tasks: list[str]
-    head: str
+    state: str
 
 
 class BundleDocument(TypedDict):
@@ -349,10 +349,11 @@ class BundleDocument(TypedDict):
     notice: str
     experts: list[dict[str, Any]]
     models: dict[str, dict[str, Any]]
-    predictors: list[PredictorDocument]
+    heads: list[HeadDocument]
     recipe: dict[str, Any]
     training: TrainingFacts
-    cheaper: list[dict[str, Any]]
-    heads: dict[str, Any]
+    reduced: list[dict[str, Any]]
+    states: dict[str, Any]
     same: dict[str, str]
     files: dict[str, str]
+    sha256: str

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.recipes import Recipe
 from enecg.tasks import Target, Task, parse_tasks, read_labels
 
 SMALL = Recipe(landmarks=64, rounds=30, lora_rank=0)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from enecg.ensemble.calibration import Calibrator, calibrated_honestly, choose_thresholds, residual_quantiles
+from enecg.ensemble.calibration import Calibrator, choose_thresholds, cross_calibrated, residual_quantiles
 from enecg.tasks import Target, Task
 
 
@@ -72,10 +72,10 @@ def test_calibrated_classes_still_sum_to_one() -> None:
 def test_honest_calibration_is_blind_to_a_subjects_own_labels() -> None:
     target, said, _ = _overconfident(400, 2)
     subjects = np.array([f"s{i // 4}" for i in range(400)])
-    before = calibrated_honestly(target, said, subjects, 5, seed=0)
+    before = cross_calibrated(target, said, subjects, 5, seed=0)
     changed = Target(target.task, target.y.copy())
     changed.y[:4] = 1 - changed.y[:4]
-    after = calibrated_honestly(changed, said, subjects, 5, seed=0)
+    after = cross_calibrated(changed, said, subjects, 5, seed=0)
     np.testing.assert_array_equal(before[:4], after[:4])
     assert (before[4:] != after[4:]).any()
 

@@ -32,7 +32,7 @@ def _same(one: Fold, other: Fold) -> None:
         assert output.task == again.task
         for part in ("value", "low", "high", "thresholds"):
             np.testing.assert_array_equal(getattr(output, part), getattr(again, part))
-        np.testing.assert_equal(vars(output.rivals), vars(again.rivals))
+        np.testing.assert_equal(vars(output.baselines), vars(again.baselines))
         np.testing.assert_equal(output.weights, again.weights)
         np.testing.assert_equal(output.raw, again.raw)
 

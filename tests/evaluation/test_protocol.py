@@ -16,7 +16,8 @@ import enecg
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
 from enecg.evaluation.leakage import overlaps

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from enecg.ensemble.baselines import Answers
-from enecg.ensemble.ensemble import TaskOutput
+from enecg.ensemble.baselines import BaselineOutputs
+from enecg.ensemble.outputs import TaskOutput
 from enecg.errors import InputError
 from enecg.evaluation.scores import SMALLEST_GROUP, TaskPredictions, age_bands, result_document, score
 from enecg.metrics import METRICS, metric_value
@@ -185,7 +185,7 @@ def test_recordings_without_an_answer_are_counted() -> None:
 def test_predictions_of_an_ensembles_answers() -> None:
     value, share = np.arange(4.0)[:, None], np.array([0.5, 0.7, 0.9, 0.9])
     output = TaskOutput(BUILT_IN["age"], value, {"a": share, "b": 1 - share}, value[:, 0] - 1, value[:, 0] + 2)
-    output.rivals = Answers({"a": value + 1}, {"mean": value})
+    output.baselines = BaselineOutputs({"a": value + 1}, {"mean": value})
     given = TaskPredictions.of(output)
     assert given.weights == pytest.approx({"a": 0.75, "b": 0.25})
     assert given.low is not None and given.high is not None

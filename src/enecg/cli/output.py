@@ -19,7 +19,7 @@ from enecg.files import Place
 
 if TYPE_CHECKING:
     from enecg.cli.doctor import MachineCheck
-    from enecg.ensemble.ensemble import Ensemble
+    from enecg.ensemble.outputs import Answering
 
 FORMATS: Final = ("table", "json", "csv", "parquet", "fhir")
 WIDTH: Final = 140  # of tables in a pipe, which has none of its own
@@ -90,9 +90,9 @@ def checks(found: Sequence[MachineCheck]) -> None:
     _table("enecg doctor", ("", "check", "found", "remedy"), [(words[c.ok], c.name, c.detail, c.remedy) for c in found])
 
 
-def weights(ensemble: Ensemble) -> None:
+def weights(ensemble: Answering) -> None:
     """The experts' static shares per task."""
-    names = [info.name for info in ensemble.experts if not info.view]
+    names = [info.name for info in ensemble.experts if not info.gate_input]
     rows = []
     for task, model in ensemble.models.items():
         shares = model.combiner.shares()
@@ -178,7 +178,7 @@ def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> N
     else:
         import pandas as pd
 
-        from enecg.ensemble.table import row
+        from enecg.ensemble.predictions import row
 
         entries = [*document["predictions"], *document["skipped"]]
         frame = pd.DataFrame([row(entry, document["bundle"]) for entry in entries])
@@ -227,7 +227,7 @@ def _measured(answer: Mapping[str, Any]) -> str:
     return f"{value_with_unit} (90 % {low:.{digits}f} to {high:.{digits}f})"
 
 
-def trained_on(ensemble: Ensemble) -> str:
+def trained_on(ensemble: Answering) -> str:
     """How much an ensemble was trained on, in words."""
     told = ensemble.training
     return f"{told['recordings']} recordings of {told['subjects']} subjects, {told['skipped']} skipped"

@@ -23,9 +23,8 @@ from enecg.cohorts.listing import Item
 from enecg.embedding.cluster import answers, cluster
 from enecg.embedding.progress import bar
 from enecg.embedding.store import source
-from enecg.ensemble.ensemble import Ensemble
-from enecg.ensemble.predictions import answered
-from enecg.ensemble.table import row, schema, table
+from enecg.ensemble.outputs import Answering
+from enecg.ensemble.predictions import answered, row, schema, table
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.files import Place
@@ -36,7 +35,7 @@ _BUNDLE: Final = b"enecg.bundle"
 
 
 @dataclass(frozen=True)
-class Portion:
+class ArchivePortion:
     """Neighbouring recordings of an archive; `number` counts the portions."""
 
     number: int
@@ -44,7 +43,7 @@ class Portion:
 
 
 @dataclass
-class Answered:
+class AnsweredPortion:
     """What became of a portion.
 
     Attributes:
@@ -63,7 +62,7 @@ class Answered:
 
 
 @dataclass
-class Summary:
+class ArchiveSummary:
     """What became of an archive.
 
     Attributes:
@@ -78,17 +77,18 @@ class Summary:
     reused: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        """Recordings without an answer."""
+    @property
+    def n_failed(self) -> int:
+        """Number of recordings without an answer."""
         return self.n - self.usable
 
-    def take(self, answered: Answered) -> None:
+    def take(self, answered: AnsweredPortion) -> None:
         """Count a portion."""
         self.n += answered.n
         self.usable += answered.usable
         self.failed += answered.failed[: SHOWN - len(self.failed)]
 
-    def counted(self, found: Iterable[Answered]) -> Iterator[None]:
+    def counted(self, found: Iterable[AnsweredPortion]) -> Iterator[None]:
         """Count portions, and pass on their recordings."""
         for each in found:
             self.take(each)
@@ -96,7 +96,17 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Work:
+class _Failures:
+    """The number of recordings without an answer so far, as the length that a progress bar shows."""
+
+    summary: ArchiveSummary
+
+    def __len__(self) -> int:
+        return self.summary.n_failed
+
+
+@dataclass(frozen=True)
+class ArchiveWork:
     """What answers an archive, and how.
 
     Attributes:
@@ -109,7 +119,7 @@ class Work:
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
     """
 
-    ensemble: Ensemble
+    ensemble: Answering
     bundle: str | None
     experts: Sequence[Expert]
     columns: pa.Schema
@@ -118,24 +128,26 @@ class Work:
     ignore_checksums: bool
 
 
-class Predictor:
+class ArchiveWorker:
     """Answers portions, in this process or on a node."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: ArchiveWork) -> None:
         self._work = work
 
-    def __call__(self, portion: Portion) -> Answered:
+    def __call__(self, portion: ArchivePortion) -> AnsweredPortion:
         """Read the portion's recordings and answer them."""
         work = self._work
         options: dict[str, Any] = {"rate": work.rate, "unit": work.unit, "ignore_checksums": work.ignore_checksums}
         found = answered(work.ensemble, work.experts, portion.items, **options)
         rows = [row(entry, work.bundle) for entry in found]
         failed = [(each["record"], each["quality"]) for each in rows if not each["usable"]]
-        return Answered(portion.number, len(rows), len(rows) - len(failed), failed[:SHOWN], table(rows, work.columns))
+        return AnsweredPortion(
+            portion.number, len(rows), len(rows) - len(failed), failed[:SHOWN], table(rows, work.columns)
+        )
 
 
 def predict_archive(
-    ensemble: Ensemble,
+    ensemble: Answering,
     bundle: str | None,
     experts: Sequence[Expert],
     items: Sequence[Item],
@@ -147,7 +159,7 @@ def predict_archive(
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
-) -> Summary:
+) -> ArchiveSummary:
     """Answer all tasks for an archive's recordings, and write the rows to Parquet.
 
     Args:
@@ -168,9 +180,9 @@ def predict_archive(
         InputError: the place cannot be written, or holds predictions of another bundle.
     """
     columns = schema(ensemble).with_metadata({_BUNDLE: (bundle or "").encode(), b"enecg.notice": NOTICE.encode()})
-    work = Work(ensemble, bundle, experts, columns, rate, unit, ignore_checksums)
-    portions = [Portion(i, items[i * PORTION : (i + 1) * PORTION]) for i in range(-(-len(items) // PORTION))]
-    summary = Summary()
+    work = ArchiveWork(ensemble, bundle, experts, columns, rate, unit, ignore_checksums)
+    portions = [ArchivePortion(i, items[i * PORTION : (i + 1) * PORTION]) for i in range(-(-len(items) // PORTION))]
+    summary = ArchiveSummary()
     with ExitStack() as stack:
         if engine == "ray":
             stack.enter_context(cluster(address))
@@ -178,10 +190,10 @@ def predict_archive(
         if (isinstance(out, Path) and out.is_dir()) or not files.name_of(out).endswith(".parquet"):
             folder = _Folder(out, work, portions)
             portions = [each for each in portions if not folder.holds(each, summary)]
-        found = answers(Predictor, (work,), portions) if engine == "ray" else map(Predictor(work), portions)
+        found = answers(ArchiveWorker, (work,), portions) if engine == "ray" else map(ArchiveWorker(work), portions)
         written = stack.enter_context(closing(folder.write(found) if folder else _write(out, columns, found)))
         total = sum(len(portion.items) for portion in portions)
-        shown = bar(summary.counted(written), total, summary, progress and total > 0, "Predicting")
+        shown = bar(summary.counted(written), total, _Failures(summary), progress and total > 0, "Predicting")
         for _ in stack.enter_context(closing(shown)):
             pass
         if folder:
@@ -189,9 +201,9 @@ def predict_archive(
     return summary
 
 
-def _write(out: Place, columns: pa.Schema, found: Iterable[Answered]) -> Generator[Answered]:
+def _write(out: Place, columns: pa.Schema, found: Iterable[AnsweredPortion]) -> Generator[AnsweredPortion]:
     """Write portions to one file in their order, and pass them on as they come."""
-    early: dict[int, Answered] = {}
+    early: dict[int, AnsweredPortion] = {}
     number = 0
     try:
         with files.writing(out) as file, pq.ParquetWriter(file, columns) as writer:
@@ -208,7 +220,7 @@ def _write(out: Place, columns: pa.Schema, found: Iterable[Answered]) -> Generat
 class _Folder:
     """A folder with a file for each portion, named by what it is made of."""
 
-    def __init__(self, out: Place, work: Work, portions: Sequence[Portion]) -> None:
+    def __init__(self, out: Place, work: ArchiveWork, portions: Sequence[ArchivePortion]) -> None:
         self._out, self._columns, self._lasting = out, work.columns, work.bundle is not None
         self._names = {portion.number: _name(work, portion) for portion in portions}
         self._old: dict[str, int] = {}  # name -> recordings that were answered
@@ -223,16 +235,16 @@ class _Folder:
                 raise InputError(f"{out}: holds predictions of another bundle; choose another folder")
             self._old[files.name_of(path)] = int(usable["usable"].to_numpy().sum())
 
-    def holds(self, portion: Portion, summary: Summary) -> bool:
+    def holds(self, portion: ArchivePortion, summary: ArchiveSummary) -> bool:
         """Whether the portion was written in an earlier run; then it is counted."""
         name, n = self._names[portion.number], len(portion.items)
         if not self._lasting or name not in self._old:
             return False
-        summary.take(Answered(portion.number, n, self._old[name], [], None))
+        summary.take(AnsweredPortion(portion.number, n, self._old[name], [], None))
         summary.reused += n
         return True
 
-    def write(self, found: Iterable[Answered]) -> Generator[Answered]:
+    def write(self, found: Iterable[AnsweredPortion]) -> Generator[AnsweredPortion]:
         """Write portions as they come, and pass them on."""
         for each in found:
             path = files.join(self._out, self._names[each.number])
@@ -249,7 +261,7 @@ class _Folder:
             files.remove(files.join(self._out, name))
 
 
-def _name(work: Work, portion: Portion) -> str:
+def _name(work: ArchiveWork, portion: ArchivePortion) -> str:
     """The name of a portion's file: another one when a recording, the bundle or an option is another."""
     stamps = list(source.file_stamps(item.at for item in portion.items))
     items = [[item.record, item.reason, stamp] for item, stamp in zip(portion.items, stamps, strict=True)]

@@ -1,19 +1,19 @@
-"""From files to answers: the document of `enecg predict`."""
+"""From files to answers: the document of `enecg predict`, and the same as a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from enecg import NOTICE
 from enecg.cohorts.listing import Item
-from enecg.ensemble.budget.routing import embed_needed
-from enecg.ensemble.ensemble import Ensemble, TaskOutput
+from enecg.ensemble.budget.cascade import embed_needed
+from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.files import place
@@ -21,11 +21,14 @@ from enecg.quality import Quality, check
 from enecg.readers import read
 from enecg.recording import Recording
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 GROUP = 64  # recordings held at a time
 
 
 def predict_files(
-    ensemble: Ensemble,
+    ensemble: Answering,
     bundle: str | None,
     experts: Sequence[Expert],
     recordings: Iterable[str | Path | Recording | Item],
@@ -35,13 +38,13 @@ def predict_files(
     ignore_checksums: bool = False,
     group: int = GROUP,
 ) -> dict[str, Any]:
-    """Answer all tasks for files or recordings: the JSON of `enecg predict`.
+    """Answer all tasks for files or recordings, and return the JSON of `enecg predict`.
 
     A file that cannot be read is under `skipped` with its reason; one that cannot be interpreted is an entry with
     `usable` false and no answers.
 
     Args:
-        ensemble: fitted.
+        ensemble: fitted, or a cascade.
         bundle: its hash, None while it is not saved.
         experts: those that it names.
         recordings: files by path or URL, recordings at hand, or what `enecg.cohorts.listing` found.
@@ -59,7 +62,7 @@ def predict_files(
 
 
 def answered(
-    ensemble: Ensemble,
+    ensemble: Answering,
     experts: Sequence[Expert],
     recordings: Iterable[str | Path | Recording | Item],
     *,
@@ -68,9 +71,9 @@ def answered(
     ignore_checksums: bool = False,
     group: int = GROUP,
 ) -> Iterator[dict[str, Any]]:
-    """As `predict_files`, one entry after the other, in the order of the recordings.
+    """Yield the entries of `predict_files` one after the other, in the order of the recordings.
 
-    The entry of a file that cannot be read has nothing but `record` and `reason`.
+    The entry of a file that cannot be read has only `record` and `reason`.
     """
     waiting = iter(recordings)
     while some := list(islice(waiting, group)):
@@ -86,15 +89,15 @@ def answered(
 
 
 def _read(one: str | Path | Item, rate: float | None, unit: str | None, ignore_checksums: bool) -> Recording:
-    """A recording that goes by the name that the caller has for it, not by its header's."""
+    """Read a recording under the name that the caller has for it, not under that in its header."""
     item = one if isinstance(one, Item) else Item(str(one), place(one))
     if item.at is None:
         raise InputError(item.reason)
     return replace(read(item.at, rate=rate, unit=unit, ignore_checksums=ignore_checksums), source=item.record)
 
 
-def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
-    """One entry per recording: what the quality check found and, where it is usable, the answers to all tasks."""
+def answers(ensemble: Answering, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+    """Return one entry per recording: the findings of the quality check and, where it is usable, all answers."""
     verdicts = [check(recording) for recording in recordings]
     usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
     entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
@@ -105,8 +108,8 @@ def answers(ensemble: Ensemble, experts: Sequence[Expert], recordings: Sequence[
     return entries
 
 
-def blank(ensemble: Ensemble) -> dict[str, Any]:
-    """An entry in which nothing is true but its names."""
+def blank(ensemble: Answering) -> dict[str, Any]:
+    """Return an entry with the names of all answers; its values mean nothing."""
     outputs = ensemble.predict({info.name: np.zeros((1, info.dim), np.float32) for info in ensemble.experts})
     tasks = {name: _answer(output, 0) for name, output in outputs.items()}
     return {"record": "", "usable": False, "quality": [], "leads": [], "notes": [], "tasks": tasks}
@@ -125,7 +128,7 @@ def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:
 
 
 def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
-    """One task's answer for one recording; value or probabilities are null where no expert had one."""
+    """Return one task's answer for one recording; value or probabilities are null where no expert has an answer."""
     task, value = output.task, output.value[row]
     answer: dict[str, Any] = {"kind": task.kind}
     if task.kind == "regression":
@@ -145,3 +148,49 @@ def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return float(f"{value:.6g}") if np.isfinite(value) else None
+
+
+def row(entry: Mapping[str, Any], bundle: str | None) -> dict[str, Any]:
+    """Return one entry of `answered` as a row of a table; the reason for a missing answer is under `quality`."""
+    last = {"bundle": bundle, "notice": NOTICE}
+    if "reason" in entry:
+        return {"record": entry["record"], "usable": False, "quality": entry["reason"], **last}
+    found = {
+        "record": entry["record"],
+        "usable": entry["usable"],
+        "quality": "; ".join(finding["text"] for finding in entry["quality"]),
+        "notes": "; ".join(entry["notes"]),
+    }
+    for task, answer in entry["tasks"].items():
+        found |= _cells(task, answer)
+    return found | last
+
+
+def _cells(task: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
+    for key in ("value", "low", "high", "decision"):
+        if key in answer:
+            found = answer[key]
+            cells[task if key == "value" else f"{task}_{key}"] = ";".join(found) if isinstance(found, list) else found
+    cells |= {f"{task}_p_{name}": p for name, p in answer.get("probabilities", {}).items()}
+    return cells | {f"{task}_weight_{name}": weight for name, weight in answer["weights"].items()}
+
+
+def schema(ensemble: Answering) -> pa.Schema:
+    """Return the columns of an ensemble's predictions, which do not depend on the recordings."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {
+        "usable": pa.bool_(),
+        **dict.fromkeys(("record", "quality", "notes", "bundle", "notice"), pa.string()),
+    }
+    decisions = {f"{task.name}_decision" for task in ensemble.tasks}
+    types |= dict.fromkeys(decisions, pa.string())
+    return pa.schema([(name, types.get(name, pa.float64())) for name in row(blank(ensemble), "")])
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Return the rows as a table with these columns; a value that a row does not have is null."""
+    import pyarrow as pa
+
+    return pa.Table.from_pylist([dict(each) for each in rows], schema=columns)

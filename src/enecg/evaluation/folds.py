@@ -25,10 +25,11 @@ import numpy as np
 
 import enecg
 from enecg.embedding.reading import ONE_THREAD
-from enecg.ensemble import ensemble as answers
-from enecg.ensemble.ensemble import TaskOutput
-from enecg.ensemble.fitting.joint import fit_by_recipe
-from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.ensemble import outputs as answers
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.recipes import Recipe
+from enecg.ensemble.outputs import TaskOutput
 from enecg.errors import EnecgError, InputError
 from enecg.tasks import Target, Task
 
@@ -98,7 +99,7 @@ class Plan:
         """Fit without fold `k`, and answer its recordings."""
         began = time.perf_counter()
         inside, outside = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold == k)
-        ensemble = fit_by_recipe(
+        ensemble = fit(
             {name: np.asarray(matrix[inside]) for name, matrix in self.embeddings.items()},
             [target.take(inside) for target in self.targets],
             self.subjects[inside],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING
 
-from enecg.ensemble.fitting.recipes import ExpertInfo
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.experts import registry
 from enecg.experts.base import Expert
 from enecg.experts.trained.supervised import SupervisedExpert

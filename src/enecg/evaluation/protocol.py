@@ -15,10 +15,12 @@ import numpy as np
 import enecg
 from enecg.cohorts.split import subject_folds
 from enecg.embedding.dataset import Gathered
-from enecg.ensemble.ensemble import Ensemble, TaskOutput
-from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, learnable
-from enecg.ensemble.fitting.joint import fit_by_recipe
-from enecg.ensemble.fitting.recipes import ExpertInfo, Recipe
+from enecg.ensemble.ensemble import Ensemble
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.labels import drop_rare_classes
+from enecg.ensemble.fitting.recipes import Recipe
+from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
 from enecg.evaluation.folds import Fold, Plan, run_folds
 from enecg.evaluation.leakage import hash_subjects, overlaps
@@ -67,7 +69,7 @@ def train(
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
     targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
     facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
-    return fit_by_recipe(
+    return fit(
         data.embeddings,
         targets,
         data.cohort.subjects,
@@ -85,7 +87,7 @@ def _targets(cohort: Cohort, tasks: Sequence[Task], parts: Sequence[np.ndarray])
     left_out: list[str] = []
     for task in tasks:
         whole = cohort.target(task)
-        targets.append(learnable(whole, FEWEST_OF_CLASS, parts))
+        targets.append(drop_rare_classes(whole, parts=parts))
         left_out += targets[-1].problems[len(whole.problems) :]
     return targets, left_out
 
@@ -110,13 +112,13 @@ def versions() -> dict[str, str]:
     return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
 
 
-def shared_with_training(ensemble: Ensemble, cohort: Cohort) -> list[str]:
+def shared_with_training(ensemble: Answering, cohort: Cohort) -> list[str]:
     """Subjects of `cohort` that the ensemble was trained on."""
     here = hash_subjects(set(cohort.subjects), ensemble.training["digest"])
     return sorted(here[key] for key in here.keys() & set(ensemble.training["subject_hashes"]))
 
 
-def labels(ensemble: Ensemble, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
+def labels(ensemble: Answering, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
     """The labels that a cohort has for the tasks of an ensemble.
 
     Returns:
@@ -137,7 +139,7 @@ def labels(ensemble: Ensemble, cohort: Cohort) -> tuple[dict[str, Target], list[
 
 
 def evaluate(
-    ensemble: Ensemble, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
+    ensemble: Answering, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
 ) -> Evaluation:
     """Evaluate a fitted ensemble on a cohort; tasks without a label there are left out.
 

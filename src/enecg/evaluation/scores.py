@@ -15,7 +15,7 @@ from enecg.metrics import auroc_per_class, evaluate, higher_is_better
 from enecg.tasks import Task
 
 if TYPE_CHECKING:
-    from enecg.ensemble.ensemble import TaskOutput
+    from enecg.ensemble.outputs import TaskOutput
 
 NOT_COMPARED: Final = "constant"  # the baseline that every expert beats; the ensemble is compared with all others
 LEAST: Final = 5e-4  # a mean weight below it is none
@@ -66,12 +66,12 @@ class TaskPredictions:
         low, high = (None if end is None else end[:, None] for end in (output.low, output.high))
         there = _answered(output.value)
         weights = {name: float(share[there].mean()) if there.any() else 0.0 for name, share in output.weights.items()}
-        baselines = dict(output.rivals.baselines)
+        baselines = dict(output.baselines.standard)
         if output.static is not None:
             baselines[STATIC] = output.static
         return cls(
-            output.value, output.rivals.alone, baselines, low, high, output.thresholds, weights, output.weights,
-            output.rivals.without, output.raw,
+            output.value, output.baselines.single_experts, baselines, low, high, output.thresholds, weights,
+            output.weights, output.baselines.leave_one_out, output.raw,
         )  # fmt: skip
 
     def named(self) -> Iterator[tuple[str, str, np.ndarray]]:

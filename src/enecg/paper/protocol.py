@@ -17,7 +17,8 @@ import numpy as np
 import enecg
 from enecg.embedding.dataset import Gathered
 from enecg.embedding.pipeline import embed_recordings
-from enecg.ensemble.fitting.recipes import ExpertInfo, Mixture, Recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.recipes import JointTraining, Recipe
 from enecg.errors import EnecgError, InputError
 from enecg.evaluation import protocol as run
 from enecg.evaluation.bootstrap import Estimate, bootstrap
@@ -106,7 +107,7 @@ def reproduce(
         return lambda line: progress(f"{name}: {line}")
 
     for recipe in recipes:
-        names = [info.name for info in experts if not info.view or info.name in recipe.views]
+        names = [info.name for info in experts if not info.gate_input or info.name in recipe.auxiliary]
         part = replace(data, embeddings={name: data.embeddings[name] for name in names})
         found[recipe.name] = run.crossval(
             part, tasks, [info for info in experts if info.name in names],
@@ -124,7 +125,7 @@ def reproduce(
         "tasks": {
             name: _side_by_side(target, data.cohort, found, replicates, seed) for name, target in first.targets.items()
         },
-        "cost": _cost(found, recipes, [e for e in experts if not e.view], passes, folds, len(data.cohort)),
+        "cost": _cost(found, recipes, [e for e in experts if not e.gate_input], passes, folds, len(data.cohort)),
         "recipes": {name: each.document for name, each in found.items()},
         "notice": enecg.NOTICE,
     }
@@ -214,7 +215,7 @@ def public_looks(folds: int) -> int:
 
     Every epoch of every fold runs the frozen experts on the training part, and once more on the test part.
     """
-    return Mixture().epochs * (folds - 1) + 1
+    return JointTraining().epochs * (folds - 1) + 1
 
 
 def _cost(

@@ -15,8 +15,8 @@ from enecg import __version__
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import gather
 from enecg.embedding.store.store import Store
-from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, learnable
-from enecg.ensemble.heads.network import HEADS, FittedNetwork, train
+from enecg.ensemble.fitting.labels import prepare
+from enecg.ensemble.heads.network import NETWORK_HEADS, FittedNetwork, train
 from enecg.errors import InputError
 from enecg.evaluation.leakage import hash_subjects
 from enecg.experts.base import Card, Weights
@@ -80,8 +80,8 @@ def pretrain_supervised(
     work = out / "work"
     view = VIEWS[KINDS[kind]]()
     data = gather(cohort, [view], Store(work / "store"), progress=progress)
-    targets = [learnable(data.cohort.target(task), FEWEST_OF_CLASS) for task in tasks]
-    head = HEADS[KINDS[kind]]
+    targets = prepare(data.cohort, tasks)
+    head = NETWORK_HEADS[KINDS[kind]]
     if steps is not None:
         head = replace(head, steps=steps, epochs=steps)
     with shown(head.count(len(data.cohort)), progress) as tell:

@@ -90,7 +90,7 @@ class BundleModel:
 
     def _occlude(self, header: Any, blobs: Sequence[memoryview]) -> tuple[object, list[bytes]]:
         """Return the answers without each of some parts, and the decisions for the first of them."""
-        from enecg.ensemble.budget.routing import embed_needed
+        from enecg.ensemble.budget.cascade import embed_needed
         from enecg.serve.occlusion import OcclusionPlan
 
         plan = OcclusionPlan.of(recording_in(header["recording"], blobs[0]), header["windows"])

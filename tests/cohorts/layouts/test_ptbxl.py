@@ -11,7 +11,7 @@ import pytest
 from enecg import read
 from enecg.cohorts.layouts.ptbxl import table
 from enecg.cohorts.manifest import Cohort
-from enecg.ensemble.fitting.recipes import ExpertInfo
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.errors import InputError
 from enecg.evaluation.protocol import overlaps
 from enecg.experts import registry

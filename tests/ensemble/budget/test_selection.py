@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from synthetic import INFOS, make
 
-from enecg.ensemble.budget.selection import _grown, _worthiest, cost_of, within
+from enecg.ensemble.budget.selection import _increase, _most_useful, within
 from enecg.ensemble.ensemble import Ensemble
 from enecg.ensemble.fitting.fit import fit
 from enecg.ensemble.fitting.recipes import Recipe
@@ -25,9 +25,9 @@ def ensemble() -> Ensemble:
 
 
 def test_for_less_cost_the_experts_are_kept_that_are_worth_most(ensemble: Ensemble) -> None:
-    versions = {version.experts: version.cost for version in ensemble.cheaper}
+    versions = {version.experts: version.cost for version in ensemble.reduced}
     assert versions[("measures", "shapes")] == pytest.approx(7 / 47)
-    assert ensemble.cheaper[0].experts == ("measures", "shapes")
+    assert ensemble.reduced[0].experts == ("measures", "shapes")
     assert all("noise" not in experts for experts in versions)
     assert set(within(ensemble, budget=0.06).needed) == {"measures"}
 
@@ -35,16 +35,16 @@ def test_for_less_cost_the_experts_are_kept_that_are_worth_most(ensemble: Ensemb
 def test_a_dear_expert_goes_before_several_cheap_ones() -> None:
     """Although the cheap ones are worth less for what they cost, half of the cost is enough for all of them."""
     worth, costs = np.array([0.30, 0.05, 0.01, 0.002]), np.array([0.6, 0.2, 0.15, 0.05])
-    assert _worthiest(worth, costs, 0.5, 4) == (1, 2, 3)
-    assert _worthiest(worth, costs, 0.65, 4) == (0, 3)
-    assert _worthiest(worth, costs, 1.0, 1) == (0,)
-    assert _worthiest(worth, costs, 0.01, 4) == ()
+    assert _most_useful(worth, costs, 0.5, 4) == (1, 2, 3)
+    assert _most_useful(worth, costs, 0.65, 4) == (0, 3)
+    assert _most_useful(worth, costs, 1.0, 1) == (0,)
+    assert _most_useful(worth, costs, 0.01, 4) == ()
 
 
 def test_a_loss_may_be_none_at_all_and_grows_tenfold_at_most() -> None:
     """A quantity may be measured without any error, with all experts and without some."""
-    assert [_grown(0.0, 0.0), _grown(1.0, 0.0), _grown(3.0, 2.0), _grown(1.0, 2.0)] == [0.0, 10.0, 0.5, 0.0]
-    assert _grown(float("inf"), 2.0) == 10.0
+    assert [_increase(0.0, 0.0), _increase(1.0, 0.0), _increase(3.0, 2.0), _increase(1.0, 2.0)] == [0.0, 10.0, 0.5, 0.0]
+    assert _increase(float("inf"), 2.0) == 10.0
 
 
 def test_a_version_keeps_its_budget_and_answers_every_task(ensemble: Ensemble) -> None:
@@ -70,4 +70,4 @@ def test_an_impossible_budget_is_told(ensemble: Ensemble) -> None:
 
 
 def test_an_expert_of_unknown_cost_counts_as_a_large_one() -> None:
-    assert cost_of(replace(INFOS[0], cost_ms=None)) > 50
+    assert replace(INFOS[0], cost_ms=None).cost > 50

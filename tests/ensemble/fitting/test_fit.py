@@ -12,8 +12,10 @@ from safetensors import safe_open
 from synthetic import INFOS, SMALL, make
 
 from enecg.ensemble.ensemble import Ensemble
-from enecg.ensemble.fitting.fit import FEWEST_OF_CLASS, fit, fit_heads, learnable, weigh
-from enecg.ensemble.fitting.recipes import ExpertInfo, find_recipe
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.heads import fit_heads
+from enecg.ensemble.fitting.labels import drop_rare_classes
 from enecg.ensemble.serialization import bundle
 from enecg.errors import InputError
 from enecg.metrics import evaluate
@@ -41,10 +43,10 @@ def test_answers_new_recordings_better_than_chance(ensemble: Ensemble) -> None:
         ) -> float:
             return float(evaluate(t.task.kind, t.y[k], p[k], w)[m][0])
 
-        ours, constant = value(answer.value), value(answer.rivals.baselines["constant"])
+        ours, constant = value(answer.value), value(answer.baselines.standard["constant"])
         assert ours < 0.8 * constant if metric == "mae" else ours > 0.75
-        assert set(answer.rivals.alone) == {"measures", "shapes", "noise"}
-        assert set(answer.rivals.baselines) == {"constant", "mean", "best_on_validation", "stacking", "concat"}
+        assert set(answer.baselines.single_experts) == {"measures", "shapes", "noise"}
+        assert set(answer.baselines.standard) == {"constant", "mean", "best_on_validation", "stacking", "concat"}
         assert np.allclose(sum(answer.weights.values()), 1)
 
 
@@ -80,8 +82,8 @@ def test_saved_and_loaded_it_says_the_same_bit_for_bit(ensemble: Ensemble, tmp_p
     for name in one:
         assert (one[name].value == other[name].value).all()
         assert one[name].decisions() == other[name].decisions()
-        for base in one[name].rivals.baselines:
-            assert (one[name].rivals.baselines[base] == other[name].rivals.baselines[base]).all()
+        for base in one[name].baselines.standard:
+            assert (one[name].baselines.standard[base] == other[name].baselines.standard[base]).all()
     assert loaded.tasks == ensemble.tasks
     assert not list((tmp_path / "b").rglob("*.pkl"))
 
@@ -94,7 +96,7 @@ def test_what_several_heads_have_in_common_is_stored_once(ensemble: Ensemble, tm
     assert len({(each.dtype.str, each.shape, each.tobytes()) for each in stored}) == len(stored)
     same = json.loads((tmp_path / "b" / "bundle.json").read_text())["same"]
     assert any(name.endswith("/centres") for name in same)
-    heads = (predictor.head.state().tensors for predictor in ensemble.predictors)
+    heads = (one.head.state().tensors for one in ensemble.heads)
     assert len(stored) + len(same) >= sum(map(len, heads))
 
 
@@ -154,24 +156,24 @@ def test_classes_too_rare_to_learn_are_left_out_and_said_so() -> None:
     y[first] = [0, 0, 0, 1]
     extra = Target(replace(rhythm.task, classes=(*rhythm.task.classes, "AFIB")), y)
     assert "AFIB" not in fit(embeddings, [extra], subjects, INFOS, recipe=SMALL).tasks[0].classes
-    left = learnable(extra, FEWEST_OF_CLASS)
+    left = drop_rare_classes(extra)
     assert not left.known[first].any()
     assert any("AFIB has 3 labelled recordings" in problem for problem in left.problems)
     with pytest.raises(InputError, match="too few classes"):
-        learnable(extra, 1000)
+        drop_rare_classes(extra, 1000)
 
 
 def test_a_rare_label_is_masked_not_the_recording() -> None:
     _, targets, _ = make(150)
     findings = targets[4]
     rare = Target(findings.task, np.where(np.arange(150)[:, None] < 145, findings.y, np.nan))
-    assert (learnable(rare, 5).known == rare.known).all()
+    assert (drop_rare_classes(rare, 5).known == rare.known).all()
 
 
 def test_measurements_of_several_experts_get_heads_side_by_side() -> None:
     embeddings, targets, subjects = make(200)
     infos = [INFOS[0], replace(INFOS[1], tabular=True), INFOS[2]]
-    heads = fit_heads(embeddings, targets, subjects, infos, replace(SMALL, common=0), 0, lambda _: None)
+    heads = fit_heads(embeddings, targets, subjects, infos, replace(SMALL, n_joint_experts=0), 0, lambda _: None)
     names = {head.name: head.experts for head in heads[0]}
     for kind in ("trees", "ffn"):
         assert names[f"measures+shapes/{kind}"] == ("measures", "shapes")
@@ -184,27 +186,11 @@ def test_measurements_of_several_experts_get_heads_side_by_side() -> None:
 def test_heads_on_the_best_experts_take_measurements_as_one_and_do_without_the_dearest() -> None:
     embeddings, targets, subjects = make(200)
     infos = [INFOS[0], replace(INFOS[1], tabular=True), INFOS[2]]
-    recipe = replace(SMALL, common=1 + 1, closed_form=True)
+    recipe = replace(SMALL, n_joint_experts=1 + 1, closed_form=True)
     both, cheap = "measures+shapes+noise/kernels", "measures+shapes/kernels"  # noise is the dearest
     for experts, names in ((infos, [both, cheap]), (INFOS, [cheap])):
         heads = fit_heads(embeddings, targets, subjects, experts, recipe, 0, lambda _: None)[0]
         assert [head.name for head in heads if head.name.endswith("/kernels")] == names
-
-
-def test_an_expert_that_is_not_worth_its_cost_is_not_run() -> None:
-    embeddings, targets, subjects = make(300)
-    recipe = replace(SMALL, common=0, closed_form=True)
-    heads = fit_heads(embeddings, targets, subjects, INFOS, recipe, 0, lambda _: None)
-    free = weigh(heads, embeddings, targets, subjects, INFOS, recipe)
-    charged = weigh(heads, embeddings, targets, subjects, INFOS, recipe.charging(2.0))
-    assert "shapes" in free.needed
-    assert "noise" not in charged.needed
-    assert set(charged.needed) < {info.name for info in INFOS}
-    with pytest.raises(InputError, match=r"--charge -1: .*0 or more"):
-        recipe.charging(-1)
-    with pytest.raises(InputError, match="paper trains its own gate"):
-        find_recipe("paper").charging(0.1)
-    assert find_recipe("paper").charging(0.0) == find_recipe("paper")
 
 
 def test_a_gate_that_helps_is_kept_and_intervals_are_those_of_gated_answers() -> None:
@@ -224,13 +210,17 @@ def test_a_gate_that_helps_is_kept_and_intervals_are_those_of_gated_answers() ->
         return {name: x.astype(np.float32) for name, x in embeddings.items()}, target, subjects
 
     embeddings, target, subjects = made(0)
-    infos = [ExpertInfo("a", "a" * 64, 6), ExpertInfo("b", "b" * 64, 6), ExpertInfo("quality", "c" * 64, 4, view=True)]
-    recipe = replace(SMALL, common=0, closed_form=True, gates=("quality",))
+    infos = [
+        ExpertInfo("a", "a" * 64, 6),
+        ExpertInfo("b", "b" * 64, 6),
+        ExpertInfo("quality", "c" * 64, 4, gate_input=True),
+    ]
+    recipe = replace(SMALL, n_joint_experts=0, closed_form=True, gate_input="quality")
     gated = fit(embeddings, [target], subjects, infos, recipe=recipe)
-    static = fit(embeddings, [target], subjects, infos, recipe=replace(recipe, gates=()))
+    static = fit(embeddings, [target], subjects, infos, recipe=replace(recipe, gate_input=""))
     model = gated.models["age"]
     assert model.gate is not None
-    assert model.view == "quality"
+    assert model.gate_input == "quality"
     assert "quality" in gated.needed
     fresh, truth, _ = made(1)
     ours, theirs = gated.predict(fresh)["age"], static.predict(fresh)["age"]

@@ -11,17 +11,19 @@ from scipy.special import softmax
 from synthetic import INFOS, make
 
 from enecg.ensemble.ensemble import Ensemble
-from enecg.ensemble.fitting.joint import HEAD, fit_by_recipe
-from enecg.ensemble.fitting.recipes import ExpertInfo, Mixture, Recipe
-from enecg.ensemble.gates.perceptron import MixtureGate
-from enecg.ensemble.heads.feed_forward import FittedFFN
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.fitting.fit import fit
+from enecg.ensemble.fitting.joint import HEAD
+from enecg.ensemble.fitting.recipes import JointTraining, Recipe
+from enecg.ensemble.gates.perceptron import PerceptronGate
+from enecg.ensemble.heads.feed_forward import FittedFeedForward
 from enecg.ensemble.serialization import bundle
 from enecg.metrics import metric_value
 from enecg.tasks import Target
 
-VIEW = ExpertInfo("lead-ii", "d" * 64, 50, view=True)
-TUNED = Mixture(rate=3e-3, epochs=30, patience=8, batch=32, hidden=64)
-RECIPE = Recipe("small", landmarks=32, gates=(), closed_form=True, mixture=TUNED, views=("lead-ii",))
+VIEW = ExpertInfo("lead-ii", "d" * 64, 50, gate_input=True)
+TUNED = JointTraining(rate=3e-3, epochs=30, patience=8, batch=32, hidden=64)
+RECIPE = Recipe("small", landmarks=32, gate_input="", closed_form=True, joint_training=TUNED, auxiliary=("lead-ii",))
 
 
 def _data(n: int = 300, seed: int = 0) -> tuple[dict[str, np.ndarray], list[Target], np.ndarray]:
@@ -30,10 +32,10 @@ def _data(n: int = 300, seed: int = 0) -> tuple[dict[str, np.ndarray], list[Targ
     return {**embeddings, "lead-ii": view}, targets, subjects
 
 
-def _fit(tasks: slice = slice(None), mixture: Mixture = TUNED, seed: int = 0, n: int = 300) -> Ensemble:
+def _fit(tasks: slice = slice(None), mixture: JointTraining = TUNED, seed: int = 0, n: int = 300) -> Ensemble:
     embeddings, targets, subjects = _data(n)
-    recipe = replace(RECIPE, mixture=mixture)
-    return fit_by_recipe(embeddings, targets[tasks], subjects, [*INFOS, VIEW], recipe=recipe, seed=seed)
+    recipe = replace(RECIPE, joint_training=mixture)
+    return fit(embeddings, targets[tasks], subjects, [*INFOS, VIEW], recipe=recipe, seed=seed)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +51,11 @@ def test_as_many_parameters_are_trained_as_in_the_public_code() -> None:
     infos = [ExpertInfo(name, "0" * 64, 1) for name in names]
     embeddings = {name: rng.normal(size=(60, 1)).astype(np.float32) for name in names}
     embeddings["lead-ii"] = rng.normal(size=(60, 5000)).astype(np.float32)
-    recipe = replace(RECIPE, mixture=Mixture(epochs=1))
-    fitted = fit_by_recipe(
+    recipe = replace(RECIPE, joint_training=JointTraining(epochs=1))
+    fitted = fit(
         embeddings, targets[:1], subjects, [*infos, replace(VIEW, dim=5000)], recipe=recipe
     )  # fmt: skip
-    heads = [p.head for p in fitted.predictors if p.name.endswith(HEAD)]
+    heads = [p.head for p in fitted.heads if p.name.endswith(HEAD)]
     assert sum(head.trained for head in heads) == 30_760
     (model,) = fitted.models.values()
     assert model.gate is not None
@@ -63,24 +65,24 @@ def test_as_many_parameters_are_trained_as_in_the_public_code() -> None:
 
 def test_only_low_rank_changes_move_and_all_of_them_do(ensemble: Ensemble) -> None:
     shorter = _fit(mixture=replace(TUNED, epochs=1, patience=0))
-    for one, other in zip(ensemble.predictors, shorter.predictors, strict=True):
+    for one, other in zip(ensemble.heads, shorter.heads, strict=True):
         if one.name.endswith(HEAD):
-            assert isinstance(one.head, FittedFFN) and isinstance(other.head, FittedFFN)
+            assert isinstance(one.head, FittedFeedForward) and isinstance(other.head, FittedFeedForward)
             for key, drawn in one.head.trunk.items():
                 np.testing.assert_array_equal(drawn, other.head.trunk[key])
             for adapter in (*one.head.adapters, *other.head.adapters):
                 assert all(np.abs(adapter.change(layer)).max() > 0 for layer in ("first", "second"))
     gates = [model.gate for model in shorter.models.values()]
-    assert all(isinstance(gate, MixtureGate) and np.abs(gate.adapter.change("first")).max() > 0 for gate in gates)
+    assert all(isinstance(gate, PerceptronGate) and np.abs(gate.adapter.change("first")).max() > 0 for gate in gates)
 
 
 def test_the_answer_is_the_softmax_weighted_sum_of_the_heads(ensemble: Ensemble) -> None:
     embeddings, _, _ = _data(40, seed=1)
     found = ensemble.predict(embeddings)["age"]
     gate = ensemble.models["age"].gate
-    assert isinstance(gate, MixtureGate)
+    assert isinstance(gate, PerceptronGate)
     weights = softmax(gate.logits(embeddings["lead-ii"]), axis=1)
-    heads = [p.scores(embeddings)["age"][:, 0] for p in ensemble.predictors if p.name.endswith(HEAD)]
+    heads = [p.scores(embeddings)["age"][:, 0] for p in ensemble.heads if p.name.endswith(HEAD)]
     np.testing.assert_allclose(found.value[:, 0], (weights * np.stack(heads, 1)).sum(1), rtol=1e-6)
     for i, info in enumerate(INFOS):
         np.testing.assert_allclose(found.weights[info.name], weights[:, i], rtol=1e-6)
@@ -97,7 +99,7 @@ def test_it_learns_what_one_expert_alone_knows(ensemble: Ensemble) -> None:
     age = by_name["age"].y
     error, constant = (
         metric_value("regression", "mae", age, out)
-        for out in (found["age"].value, found["age"].rivals.baselines["constant"])
+        for out in (found["age"].value, found["age"].baselines.standard["constant"])
     )
     assert error < 0.8 * constant
     assert metric_value("binary", "auroc", by_name["sex"].y, found["sex"].value) > 0.7
@@ -105,7 +107,7 @@ def test_it_learns_what_one_expert_alone_knows(ensemble: Ensemble) -> None:
 
 
 def test_the_published_schedule_learns_less(ensemble: Ensemble) -> None:
-    literal = _fit(slice(1, 2), Mixture(hidden=64))
+    literal = _fit(slice(1, 2), JointTraining(hidden=64))
     embeddings, targets, _ = _data(200, seed=2)
     errors = [
         metric_value("regression", "mae", targets[1].y, one.predict(embeddings)["age"].value)
@@ -126,14 +128,17 @@ def test_a_fit_is_the_same_again_and_another_with_another_seed() -> None:
 def test_baselines_come_from_heads_of_their_own(ensemble: Ensemble) -> None:
     embeddings, _, _ = _data(40, seed=1)
     found = ensemble.predict(embeddings, compare=True)["age"]
-    assert set(found.rivals.alone) == {info.name for info in INFOS}
-    assert {"constant", "mean", "stacking", "concat"} <= set(found.rivals.baselines)
-    light = fit_by_recipe(
-        {info.name: _data()[0][info.name] for info in INFOS}, *_data()[1:], INFOS, recipe=replace(RECIPE, mixture=None)
+    assert set(found.baselines.single_experts) == {info.name for info in INFOS}
+    assert {"constant", "mean", "stacking", "concat"} <= set(found.baselines.standard)
+    light = fit(
+        {info.name: _data()[0][info.name] for info in INFOS},
+        *_data()[1:],
+        INFOS,
+        recipe=replace(RECIPE, joint_training=None),
     )
     expected = light.predict(embeddings, compare=True)["age"]
-    np.testing.assert_array_equal(found.rivals.baselines["stacking"], expected.rivals.baselines["stacking"])
-    np.testing.assert_array_equal(found.rivals.alone["shapes"], expected.rivals.alone["shapes"])
+    np.testing.assert_array_equal(found.baselines.standard["stacking"], expected.baselines.standard["stacking"])
+    np.testing.assert_array_equal(found.baselines.single_experts["shapes"], expected.baselines.single_experts["shapes"])
 
 
 def test_a_silent_expert_has_no_weight_and_spoils_nothing(ensemble: Ensemble) -> None:
@@ -150,7 +155,7 @@ def test_a_silent_expert_has_no_weight_and_spoils_nothing(ensemble: Ensemble) ->
 def test_it_is_fitted_where_an_expert_is_silent_on_some(ensemble: Ensemble) -> None:
     embeddings, targets, subjects = _data()
     embeddings["shapes"][::3] = np.nan
-    fitted = fit_by_recipe(embeddings, targets[1:2], subjects, [*INFOS, VIEW], recipe=RECIPE)
+    fitted = fit(embeddings, targets[1:2], subjects, [*INFOS, VIEW], recipe=RECIPE)
     fresh, _, _ = _data(40, seed=1)
     assert np.isfinite(fitted.predict(fresh)["age"].value).all()
 
@@ -163,6 +168,6 @@ def test_a_saved_mixture_answers_bit_for_bit(ensemble: Ensemble, tmp_path: Path)
     assert again.trained == ensemble.trained
     for name, output in again.predict(embeddings, compare=True).items():
         np.testing.assert_array_equal(output.value, expected[name].value)
-        np.testing.assert_array_equal(output.rivals.baselines["concat"], expected[name].rivals.baselines["concat"])
+        np.testing.assert_array_equal(output.baselines.standard["concat"], expected[name].baselines.standard["concat"])
         for expert, weights in output.weights.items():
             np.testing.assert_array_equal(weights, expected[name].weights[expert])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from enecg.ensemble.combiner import Combiner
-from enecg.ensemble.gates.clusters import Gate, _principal, best_gate, fit_gate
+from enecg.ensemble.gates.base import restore_gate
+from enecg.ensemble.gates.clusters import ClusterGate, _principal, fit_cluster_gate, gate_effect
 from enecg.tasks import Target, Task
 
 
@@ -25,14 +26,15 @@ def _problem(informative: bool, seed: int = 0, n: int = 900) -> tuple[list[np.nd
     return [first, second], target, view, np.array([f"s{i // 2}" for i in range(n)])
 
 
-def _fit(informative: bool) -> tuple[Gate, bool, float, float]:
+def _fit(informative: bool) -> tuple[ClusterGate, bool, float, float]:
     scores, target, view, subjects = _problem(informative)
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
-    gate, verdict = fit_gate(combiner, scores, target, view, subjects, seed=0)
+    effect = gate_effect(combiner, scores, target, view, subjects, seed=0)
+    gate = fit_cluster_gate(combiner, scores, target, view)
     fresh, truth, new_view, _ = _problem(informative, seed=1)
     static = np.abs(combiner.predict(fresh) - truth.y).mean()
     gated = np.abs(combiner.predict(fresh, gate.gated(new_view, combiner)) - truth.y).mean()
-    return gate, verdict.helps, float(static), float(gated)
+    return gate, effect.helps, float(static), float(gated)
 
 
 def test_kept_where_it_helps_and_then_helps_on_new_recordings() -> None:
@@ -50,7 +52,7 @@ def test_restores_bit_for_bit() -> None:
     gate, *_ = _fit(informative=True)
     scores, target, view, _ = _problem(True, seed=2)
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
-    again, before = Gate.restore(gate.state()).gated(view, combiner), gate.gated(view, combiner)
+    again, before = restore_gate(gate.state()).gated(view, combiner), gate.gated(view, combiner)
     assert (again.weights == before.weights).all()
     assert (again.bias == before.bias).all()
 
@@ -61,7 +63,7 @@ def test_a_kind_has_weights_of_its_own_and_an_unknown_view_the_static_ones() -> 
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     view[:3] = np.nan
     found = gate.gated(view, combiner)
-    assert (gate.kinds(view)[:3] == -1).all()
+    assert (gate.clusters(view)[:3] == -1).all()
     assert (found.weights[:, :3] == combiner.weights[:, None]).all()
     trusted = found.weights[0, 3:, 0] > found.weights[1, 3:, 0]
     assert (trusted == (view[3:, 0] > 0)).mean() > 0.9
@@ -70,18 +72,19 @@ def test_a_kind_has_weights_of_its_own_and_an_unknown_view_the_static_ones() -> 
 def test_recordings_that_are_all_alike_are_of_one_kind() -> None:
     scores, target, view, subjects = _problem(True)
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
-    gate, verdict = fit_gate(combiner, scores, target, np.ones_like(view), subjects)
+    effect = gate_effect(combiner, scores, target, np.ones_like(view), subjects)
+    gate = fit_cluster_gate(combiner, scores, target, np.ones_like(view))
     assert len(gate.centres) == 1
-    assert abs(verdict.change) < 0.05
+    assert abs(effect.change) < 0.05
 
 
 def test_a_view_in_which_nothing_varies_tells_no_kinds() -> None:
     scores, target, _, subjects = _problem(informative=True)
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     for view in (np.ones((900, 3), np.float32), np.zeros((900, 0), np.float32)):
-        gate, verdict = fit_gate(combiner, scores, target, view, subjects)
-        assert gate.kinds(view).max() <= 0  # one kind, or unknown
-        assert not verdict.helps
+        gate = fit_cluster_gate(combiner, scores, target, view)
+        assert gate.clusters(view).max() <= 0  # one cluster, or unknown
+        assert not gate_effect(combiner, scores, target, view, subjects).helps
 
 
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
@@ -95,31 +98,9 @@ def test_few_recordings_of_a_kind_stay_near_the_static_weights(kind: str) -> Non
     combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
     calibrated = combiner.calibrated(scores)
     calibrated[0] = calibrated[0][rng.permutation(600)]  # the first head is of no use here
-    few, many = (combiner.near(calibrated[:, :n], y[:n], "shares")[0] for n in (20, 600))
+    few, many = (combiner.refit_towards(calibrated[:, :n], y[:n])[0] for n in (20, 600))
     assert (many[0] < combiner.weights[0]).all()
     assert np.abs(few - combiner.weights).mean() < np.abs(many - combiner.weights).mean()
-
-
-def test_the_view_that_tells_is_chosen_and_unknown_ones_are_passed_over() -> None:
-    scores, target, view, subjects = _problem(informative=True)
-    noise = np.random.default_rng(3).normal(size=view.shape).astype(np.float32)
-    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
-    embeddings = {"dull": noise, "telling": view}
-    found = best_gate(combiner, scores, target, embeddings, ["absent", "dull", "outputs", "telling"], subjects)
-    assert found is not None
-    name, _, verdict = found
-    assert name == "telling"
-    assert verdict.helps
-    assert best_gate(combiner, scores, target, embeddings, ["absent"], subjects) is None
-
-
-def test_several_tries_ask_for_more() -> None:
-    scores, target, view, subjects = _problem(informative=True)
-    combiner = Combiner.fit(["a/x", "b/x"], scores, target, "shares")
-    _, one = fit_gate(combiner, scores, target, view, subjects)
-    _, many = fit_gate(combiner, scores, target, view, subjects, tries=4)
-    assert many.change == one.change
-    assert many.high - many.low > 1.2 * (one.high - one.low)
 
 
 @pytest.mark.parametrize("dim", [12, 400])

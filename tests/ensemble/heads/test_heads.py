@@ -11,13 +11,15 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from synthetic import make, regression
 
 from enecg.cohorts.split import subject_folds
-from enecg.ensemble.heads import ridge as linear
-from enecg.ensemble.heads.base import Bag, Head, restore_head
+from enecg.ensemble.heads import leave_one_out as linear
+from enecg.ensemble.heads.base import Bag, Head
 from enecg.ensemble.heads.direct import Direct
 from enecg.ensemble.heads.feature_maps import GROUP, Blocks, Landmarks, Standard
-from enecg.ensemble.heads.feed_forward import FFN
+from enecg.ensemble.heads.feed_forward import FeedForward
 from enecg.ensemble.heads.feed_forward_training import ADAPTED, Trunk
-from enecg.ensemble.heads.ridge import ALPHAS, FittedLinear, Joint, Kernel, Ridge, Ridges
+from enecg.ensemble.heads.leave_one_out import ALPHAS, Ridges
+from enecg.ensemble.heads.registry import restore_head
+from enecg.ensemble.heads.ridge import FittedLinear, Joint, Kernel, Ridge, _alike
 from enecg.ensemble.heads.trees import Trees
 from enecg.errors import InputError
 from enecg.tasks import Target
@@ -27,8 +29,8 @@ HEADS: dict[str, Head] = {
     "kernel": Kernel(64),
     "joint": Joint([5, 7]),
     "trees": Trees(rounds=20),
-    "ffn": FFN(epochs=15),
-    "ffn-lora": FFN(epochs=10, lora_rank=4, lora_epochs=4),
+    "ffn": FeedForward(epochs=15),
+    "ffn-lora": FeedForward(epochs=10, lora_rank=4, lora_epochs=4),
 }
 
 
@@ -115,8 +117,8 @@ def test_bag_is_the_mean_of_its_members() -> None:
 def test_adapters_are_low_rank_and_leave_the_trunk_alone() -> None:
     embeddings, targets, subjects = make(150)
     x = embeddings["measures"]
-    plain = FFN(epochs=10).fit(x, targets, subjects, seed=2)
-    adapted = FFN(epochs=10, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
+    plain = FeedForward(epochs=10).fit(x, targets, subjects, seed=2)
+    adapted = FeedForward(epochs=10, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
     one, other = plain.trunk, adapted.trunk
     assert all((one[key] == other[key]).all() for key in one)
     assert len(adapted.adapters) == len(targets)
@@ -127,7 +129,7 @@ def test_adapters_are_low_rank_and_leave_the_trunk_alone() -> None:
 def test_predicts_what_the_trained_network_says() -> None:
     embeddings, targets, subjects = make(150)
     x = embeddings["measures"]
-    fitted = FFN(epochs=6, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
+    fitted = FeedForward(epochs=6, lora_rank=4, lora_epochs=4).fit(x, targets, subjects, seed=2)
     for task, (scores, adapter) in enumerate(zip(fitted.predict(x), fitted.adapters, strict=True)):
         changed = {f"{layer}.weight": fitted.trunk[f"{layer}.weight"] + adapter.change(layer) for layer in ADAPTED}
         network = Trunk.of(fitted.trunk | changed)
@@ -195,7 +197,7 @@ def test_filling_unknown_labels_comes_to_the_ridge_on_the_known(dim: int, monkey
 
 def test_tasks_that_know_much_the_same_rows_are_solved_together() -> None:
     known = [np.arange(100) < 100, np.arange(100) >= 10, np.arange(100) < 30, np.arange(100) < 25]
-    assert linear._alike(known) == [[0, 1], [2, 3]]
+    assert _alike(known) == [[0, 1], [2, 3]]
 
 
 def test_some_rows_choose_the_penalty_of_many(monkeypatch: pytest.MonkeyPatch) -> None:

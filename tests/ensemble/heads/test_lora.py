@@ -13,7 +13,7 @@ import torch
 from synthetic import make
 
 import enecg
-from enecg.ensemble.heads.feed_forward import FFN, FittedFFN
+from enecg.ensemble.heads.feed_forward import FeedForward, FittedFeedForward
 from enecg.ensemble.heads.feed_forward_training import Trunk
 from enecg.ensemble.heads.lora import CONFIG, Adapter
 from enecg.errors import InputError
@@ -21,15 +21,16 @@ from generated import TRAINING, Trained
 
 
 @pytest.fixture(scope="module")
-def fitted() -> FittedFFN:
+def fitted() -> FittedFeedForward:
     """A head of five tasks, each with an adapter of rank 4."""
     embeddings, targets, subjects = make(120)
-    head = FFN(hidden=16, epochs=3, lora_rank=4, lora_epochs=2).fit(embeddings["shapes"], targets, subjects, seed=0)
-    assert isinstance(head, FittedFFN)
+    small = FeedForward(hidden=16, epochs=3, lora_rank=4, lora_epochs=2)
+    head = small.fit(embeddings["shapes"], targets, subjects, seed=0)
+    assert isinstance(head, FittedFeedForward)
     return head
 
 
-def _through_peft(head: FittedFFN, folder: Path, task: int, x: np.ndarray) -> np.ndarray:
+def _through_peft(head: FittedFeedForward, folder: Path, task: int, x: np.ndarray) -> np.ndarray:
     """What peft makes of the trunk and of the adapter in `folder`."""
     model = peft.PeftModel.from_pretrained(Trunk.of(head.trunk), str(folder)).eval()
     with torch.no_grad():
@@ -37,7 +38,7 @@ def _through_peft(head: FittedFFN, folder: Path, task: int, x: np.ndarray) -> np
     return scores * head.scales[task] + head.means[task]
 
 
-def test_peft_reads_an_adapter_and_answers_alike(fitted: FittedFFN, tmp_path: Path) -> None:
+def test_peft_reads_an_adapter_and_answers_alike(fitted: FittedFeedForward, tmp_path: Path) -> None:
     x = make(50, seed=1)[0]["shapes"]
     expected = fitted.predict(x)
     for task, adapter in enumerate(fitted.adapters):
@@ -47,7 +48,7 @@ def test_peft_reads_an_adapter_and_answers_alike(fitted: FittedFFN, tmp_path: Pa
                                    atol=1e-4)  # fmt: skip
 
 
-def test_alpha_counts_as_in_peft(fitted: FittedFFN, tmp_path: Path) -> None:
+def test_alpha_counts_as_in_peft(fitted: FittedFeedForward, tmp_path: Path) -> None:
     x = make(50, seed=1)[0]["shapes"]
     strong = Adapter(4 * fitted.adapters[0].alpha, fitted.adapters[0].layers)
     strong.save(tmp_path / "strong")
@@ -56,7 +57,7 @@ def test_alpha_counts_as_in_peft(fitted: FittedFFN, tmp_path: Path) -> None:
     np.testing.assert_allclose(_through_peft(fitted, tmp_path / "strong", 0, x), head.predict(x)[0], rtol=1e-4)
 
 
-def test_an_adapter_that_peft_has_trained_and_written_is_read(fitted: FittedFFN, tmp_path: Path) -> None:
+def test_an_adapter_that_peft_has_trained_and_written_is_read(fitted: FittedFeedForward, tmp_path: Path) -> None:
     config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["first", "second"])
     model = peft.get_peft_model(Trunk.of(fitted.trunk), config)
     for name, parameter in model.named_parameters():
@@ -73,7 +74,7 @@ def test_an_adapter_that_peft_has_trained_and_written_is_read(fitted: FittedFFN,
     np.testing.assert_allclose(added, merged, atol=1e-6)
 
 
-def test_writing_and_reading_changes_no_bit(fitted: FittedFFN, tmp_path: Path) -> None:
+def test_writing_and_reading_changes_no_bit(fitted: FittedFeedForward, tmp_path: Path) -> None:
     adapter = fitted.adapters[1]
     adapter.save(tmp_path)
     again = Adapter.load(tmp_path)
@@ -83,7 +84,7 @@ def test_writing_and_reading_changes_no_bit(fitted: FittedFFN, tmp_path: Path) -
             np.testing.assert_array_equal(one, other)
 
 
-def test_what_is_no_plain_lora_is_refused(fitted: FittedFFN, tmp_path: Path) -> None:
+def test_what_is_no_plain_lora_is_refused(fitted: FittedFeedForward, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no adapter as peft writes it"):
         Adapter.load(tmp_path)
     fitted.adapters[0].save(tmp_path)

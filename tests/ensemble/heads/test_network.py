@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from enecg.ensemble.heads.base import restore_head
-from enecg.ensemble.heads.network import HEADS, Network, train
+from enecg.ensemble.heads.network import NETWORK_HEADS, Network, train
 from enecg.tasks import Target, Task
 
 SMALL = Network(epochs=12, batch=32)
@@ -52,11 +52,11 @@ def test_out_of_fold_scores_come_from_networks_that_have_not_seen_the_fold() -> 
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("kind", NETWORK_HEADS)
 def test_a_network_takes_less_than_a_megabyte(kind: str) -> None:
     samples = {"beat": 100, "signal": 700}[kind]
     x = np.random.default_rng(0).normal(size=(8, 12 * samples)).astype(np.float32)
     target = Target(Task("age", "regression", "age", loss="l1"), np.arange(8.0)[:, None])
-    fitted = train(replace(HEADS[kind], epochs=1), x, [target], seed=0)
+    fitted = train(replace(NETWORK_HEADS[kind], epochs=1), x, [target], seed=0)
     assert sum(tensor.nbytes for tensor in fitted.state().tensors.values()) < 1_000_000
     assert fitted.predict(x)[0].shape == (8, 1)

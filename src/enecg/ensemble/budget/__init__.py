@@ -1,1 +1,1 @@
-"""Cheaper versions of an ensemble: fewer experts, and a cascade that calls the others when needed."""
+"""Answers for less cost: versions with fewer experts, and a cascade that asks the others when needed."""

@@ -1,117 +1,129 @@
-"""A second look: experts that a cheaper version does without see the recordings that its answers leave open.
+"""A cascade: few experts answer first, and all experts answer again where those answers are uncertain.
 
-Early exit by the entropy of what is said (BranchyNet: Teerapittayanon, McDanel and Kung 2016), with an ensemble's
-cheaper version as the first exit: where its probabilities are sure, the dear experts would hardly change them.
+Early exit by entropy (BranchyNet: Teerapittayanon, McDanel and Kung 2016), with an ensemble's reduced version as the
+first exit: where its probabilities are certain, the costly experts would hardly change them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from enecg.tasks import Kind, Task
-
-if TYPE_CHECKING:
-    from enecg.ensemble.ensemble import Embeddings, Ensemble, TaskOutput
-
-STEPS: Final = np.linspace(0, 1, 201)
-_TINY: Final = 1e-12
-
-
-def entropy(kind: Kind, p: np.ndarray) -> np.ndarray:
-    """Of probabilities `[recording, output]`, in nats; the mean over outputs that do not exclude each other."""
-    p = np.clip(p, _TINY, 1 - _TINY)
-    if kind == "multiclass":
-        return np.asarray(-(p * np.log(p)).sum(1))
-    return np.asarray(-(p * np.log(p) + (1 - p) * np.log1p(-p)).mean(1))
+from enecg.embedding.pipeline import embed_recordings
+from enecg.ensemble.ensemble import Ensemble, TaskModel
+from enecg.ensemble.expert_info import ExpertInfo
+from enecg.ensemble.outputs import Answering, Embeddings, TaskOutput
+from enecg.ensemble.versions import EntropyThreshold
+from enecg.experts.base import Expert
+from enecg.recording import Recording
+from enecg.tasks import Task
 
 
 @dataclass
-class Doubt:
-    """How open answers leave a recording: the entropy of each task's probabilities, in units of its spread, their mean.
-
-    Values have no entropy, so regressions do not count. A recording without an answer to some task is open beyond all
-    others.
+class Cascade:
+    """Two stages of one ensemble: the first answers everything, the second what the first leaves uncertain.
 
     Attributes:
-        kinds: task name -> its kind.
-        scales: task name -> mean and standard deviation of the entropy.
-        quantiles: of the doubt about recordings like those of the training, at `STEPS`.
+        first: the version with few experts.
+        full: the ensemble of all experts, the second stage.
+        threshold: of the uncertainty of the first answers.
+        share: of recordings like those of the training part that reach the second stage.
     """
 
-    kinds: dict[str, Kind]
-    scales: dict[str, tuple[float, float]]
-    quantiles: np.ndarray
-
-    @classmethod
-    def fit(cls, tasks: Sequence[Task], answers: Mapping[str, np.ndarray]) -> Doubt | None:
-        """From out-of-fold answers; None where no task has probabilities.
-
-        Args:
-            tasks: all of them.
-            answers: task name -> `[recording, output]`.
-        """
-        kinds: dict[str, Kind] = {task.name: task.kind for task in tasks if task.kind != "regression"}
-        if not kinds:
-            return None
-        each = {name: entropy(kind, answers[name]) for name, kind in kinds.items()}
-        scales = {name: (float(np.nanmean(own)), float(np.nanstd(own)) or 1.0) for name, own in each.items()}
-        doubt = cls(kinds, scales, STEPS)
-        found = doubt(answers)
-        return cls(kinds, scales, np.quantile(found[np.isfinite(found)], STEPS))
-
-    def __call__(self, answers: Mapping[str, np.ndarray]) -> np.ndarray:
-        """The doubt `[recording]`; infinite where an answer is missing."""
-        each = [(entropy(self.kinds[name], answers[name]) - mean) / sd for name, (mean, sd) in self.scales.items()]
-        known = np.all([np.isfinite(own).all(1) for own in answers.values()], axis=0)
-        return np.where(known, np.mean(each, axis=0), np.inf)
-
-    def limit(self, share: float) -> float:
-        """The doubt that a share of recordings like those of the training reaches."""
-        return float(np.interp(1 - share, STEPS, self.quantiles))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {"kinds": self.kinds, "scales": self.scales, "quantiles": self.quantiles.tolist()}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Doubt:
-        """From `as_dict`."""
-        scales = {name: (mean, sd) for name, (mean, sd) in data["scales"].items()}
-        return cls(dict(data["kinds"]), scales, np.array(data["quantiles"]))
-
-
-@dataclass
-class SecondLook:
-    """What answers instead where doubt about the first answers reaches a limit.
-
-    Attributes:
-        ensemble: that answers then.
-        doubt: about first answers.
-        share: of recordings like those of the training that get a second look.
-    """
-
-    ensemble: Ensemble
-    doubt: Doubt
+    first: Ensemble
+    full: Ensemble
+    threshold: EntropyThreshold
     share: float
 
-    def wanted(self, first: Mapping[str, TaskOutput]) -> np.ndarray:
-        """bool `[recording]`: which need a second look."""
-        answers = {name: output.value for name, output in first.items()}
-        return np.asarray(self.doubt(answers) >= self.doubt.limit(self.share))
+    @property
+    def experts(self) -> list[ExpertInfo]:
+        """The experts that the ensemble was fitted with, gate inputs included."""
+        return self.full.experts
 
-    def applied(self, first: Mapping[str, TaskOutput], embeddings: Embeddings) -> dict[str, TaskOutput]:
-        """The first answers, and those of the second look where it is wanted.
+    @property
+    def models(self) -> dict[str, TaskModel]:
+        """Task name -> what answers the task in the first stage."""
+        return self.first.models
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The settings of the fit, as JSON values."""
+        return self.full.recipe
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What the ensemble was trained on."""
+        return self.full.training
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks, with their classes."""
+        return self.first.tasks
+
+    @property
+    def needed(self) -> list[str]:
+        """Names of the experts that every recording needs: those of the first stage."""
+        return self.first.needed
+
+    @property
+    def later(self) -> list[str]:
+        """Names of the experts that only the second stage needs."""
+        return [name for name in self.full.needed if name not in self.first.needed]
+
+    def uncertain(self, first: Mapping[str, TaskOutput]) -> np.ndarray:
+        """Return bool `[recording]`: which of these first answers the second stage replaces."""
+        answers = {name: output.value for name, output in first.items()}
+        return np.asarray(self.threshold.uncertainty(answers) >= self.threshold.limit(self.share))
+
+    def predict(self, embeddings: Embeddings, *, compare: bool = False) -> dict[str, TaskOutput]:
+        """Return task name -> answers of the first stage, with those of the second where the first are uncertain.
 
         Args:
-            first: task name -> answers.
-            embeddings: of the experts that either look needs; rows that nobody looks at again may be NaN.
+            embeddings: of the experts of both stages; rows that only the second stage needs may be NaN where the first
+                answers are certain. With `compare`, of all experts.
+            compare: also what every expert alone and the baselines answer.
         """
-        rows = self.wanted(first)
+        first = self.first.predict(embeddings, compare=compare)
+        rows = self.uncertain(first)
         if not rows.any():
-            return dict(first)
-        then = self.ensemble.predict({name: matrix[rows] for name, matrix in embeddings.items()})
-        return {name: output.amended(rows, then[name]) for name, output in first.items()}
+            return first
+        second = self.full.predict({name: matrix[rows] for name, matrix in embeddings.items()})
+        return {name: output.with_rows(rows, second[name]) for name, output in first.items()}
+
+    def with_columns(self, tasks: Iterable[Task]) -> Cascade:
+        """Return the same with labels read from the columns of `tasks`; see `Ensemble.with_columns`."""
+        tasks = list(tasks)
+        return replace(self, first=self.first.with_columns(tasks), full=self.full.with_columns(tasks))
+
+
+def embed_needed(
+    answering: Answering, experts: Sequence[Expert], recordings: Sequence[Recording]
+) -> dict[str, np.ndarray]:
+    """Return the embeddings that answers need: expert name -> float32 `[recording, dim]`.
+
+    An expert without weight in any task does not run. The experts of a cascade's second stage run only on recordings
+    that its first answers leave uncertain; their other rows are NaN.
+
+    Args:
+        answering: the fitted ensemble, or a cascade.
+        experts: those that it was fitted with.
+        recordings: usable ones.
+    """
+    found = embed_recordings(recordings, _named(experts, answering.needed))
+    if not isinstance(answering, Cascade):
+        return found
+    rows = np.flatnonzero(answering.uncertain(answering.first.predict(found)))
+    later = _named(experts, answering.later)
+    for expert in later:
+        found[expert.card.name] = np.full((len(recordings), expert.card.dim), np.nan, np.float32)
+    if len(rows) and later:
+        for name, part in embed_recordings([recordings[row] for row in rows], later).items():
+            found[name][rows] = part
+    return found
+
+
+def _named(experts: Sequence[Expert], names: Sequence[str]) -> list[Expert]:
+    return [expert for expert in experts if expert.card.name in names]

@@ -2,68 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
 
-from enecg.ensemble.combiner import Rule
+from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.heads.base import Head
 from enecg.errors import InputError
-from enecg.experts.base import Expert
 from enecg.tasks import Task
 
-WIDE = 4096  # embeddings with more numbers than this are as good under a plain ridge as under a kernel
+WIDE: Final = 4096  # embeddings with more numbers than this are as good under a plain ridge as under a kernel
 
 
 @dataclass(frozen=True)
-class ExpertInfo:
-    """What an ensemble keeps of an expert: enough to know it again and to choose heads for it."""
-
-    name: str
-    fingerprint: str
-    dim: int
-    tabular: bool = False
-    measurements: Mapping[str, int] = field(default_factory=dict)
-    title: str = ""
-    licence: str = ""
-    corpora: tuple[str, ...] = ()
-    label_corpora: tuple[str, ...] = ()
-    cost_ms: float | None = None
-    view: bool = False
-    examples: str = ""
-    runtime: str = ""  # "openvino bfloat16" and the like; empty in float32, where it does not matter
-
-    @classmethod
-    def of(cls, expert: Expert) -> ExpertInfo:
-        """The facts of an expert."""
-        card = expert.card
-        return cls(
-            card.name, expert.fingerprint, card.dim, expert.tabular, dict(expert.measurements),
-            card.title, card.licence, card.corpora, card.label_corpora, card.cost_ms, expert.gate_input,
-            expert.network_input,
-            "" if expert.runtime.is_exact else str(expert.runtime),
-        )  # fmt: skip
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values; `ExpertInfo(**...)` reads them back."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Mixture:
+class JointTraining:
     """How EnECG (arXiv 2511.22935) trains: per task, heads and gate together, as low-rank changes of random layers.
 
     Attributes:
         rate: learning rate of AdamW.
         epochs: at most.
-        patience: epochs without gain on a tenth of the subjects, held out, after which training stops and goes back to
-            the best; 0 holds nobody out and keeps the last epoch.
+        patience: epochs without gain on a held-out tenth of the subjects after which training stops and returns to the
+            best epoch; 0 holds out nobody and keeps the last epoch.
         batch: recordings per step.
         hidden: width of both hidden layers of a head, and of the gate's one.
         rank: of the adapters.
         alpha: they count alpha / rank times.
-        dropout: of what the adapters see, in training.
-        view: what its gate looks at.
+        dropout: of the adapters' inputs, in training.
+        gate_input: name of the embedding that the gate reads.
     """
 
     rate: float = 1e-4
@@ -74,7 +39,7 @@ class Mixture:
     rank: int = 8
     alpha: int = 32
     dropout: float = 0.05
-    view: str = "lead-ii"
+    gate_input: str = "lead-ii"
 
 
 @dataclass(frozen=True)
@@ -87,16 +52,13 @@ class Recipe:
         landmarks: of kernel heads.
         rounds: trees per output.
         lora_rank: of the feed-forward heads' adapters; 0 trains none.
-        gates: views that a recording-dependent gate is tried on: names of embeddings, or `outputs` for those of the
-            heads; the best is kept where it helps. A name that is not at hand is passed over.
-        common: experts that one more head sees together, those that are best alone, where all experts of measurements
-            count as one, and yet another those that are so without the dearest expert; 0 or 1 for no such heads.
+        gate_input: name of the embedding that a gate per recording is tried on; it is kept where it helps. Empty for
+            no gate.
+        n_joint_experts: experts that a joint head reads together, those that are best alone (all experts of
+            measurements count as one), and another joint head without the costliest expert; 0 or 1 for no such heads.
         closed_form: only heads that are solved, not trained: no trees, feed-forward heads and networks.
-        mixture: train heads and gate together as EnECG does; what the recipe says besides makes the baselines.
-        views: registered views that its gate or its control looks at.
-        charge: what running all experts costs, as a share of a constant answer's loss. Weights are worth less by each
-            one's part of it; one that comes out without weight in all tasks is not run. The pull towards equal weights
-            stands against it, and outweighs a small charge in a small cohort.
+        joint_training: train heads and gate together as EnECG does; the other settings then make the baselines.
+        auxiliary: registered inputs of its gate and its control, which are embedded besides the experts.
     """
 
     name: str = "default"
@@ -104,107 +66,163 @@ class Recipe:
     landmarks: int = 1024
     rounds: int = 300
     lora_rank: int = 16
-    gates: tuple[str, ...] = ("quality", "rhythm", "outputs")
-    common: int = 3
+    gate_input: str = "quality"
+    n_joint_experts: int = 3
     closed_form: bool = False
-    mixture: Mixture | None = None
-    views: tuple[str, ...] = ("quality", "random")
-    charge: float = 0.0
+    joint_training: JointTraining | None = None
+    auxiliary: tuple[str, ...] = ("quality", "random")
 
     def heads(
-        self, expert: ExpertInfo, tasks: Sequence[Task], known: Collection[str] = (), *, beside: bool = False
+        self, expert: ExpertInfo, tasks: Sequence[Task], measured: Collection[str] = (), *, side_by_side: bool = False
     ) -> list[tuple[Head, list[int]]]:
-        """The heads of one expert, each with the positions of its tasks.
-
-        A measured quantity is passed through (`direct`). Wide embeddings get a ridge, compact ones a kernel.
-        Measurements of different kinds get what `measured` says, examples a network.
+        """Return the heads of one expert by `HEAD_RULES`, each with the positions of its tasks.
 
         Args:
-            expert: whose.
-            tasks: all there are.
-            known: names of quantities that some expert measures, which no network has to learn.
-            beside: its measurements are seen beside those of another expert as well, and one feed-forward head on both
-                is enough: it takes the longest.
+            expert: whose heads.
+            tasks: all tasks.
+            measured: names of quantities that some expert measures, which no network has to learn.
+            side_by_side: its measurements also get heads beside those of another expert, so that its own feed-forward
+                head, which takes longest, is left out.
         """
-        from enecg.ensemble.heads.direct import Direct
-        from enecg.ensemble.heads.network import HEADS
-        from enecg.ensemble.heads.ridge import Kernel, Ridge
+        case = HeadCase(self, expert, tasks, measured, side_by_side)
+        each = ((rule, rule.tasks(case)) for rule in HEAD_RULES if rule.when(case))
+        return [(rule.head(case), its_tasks) for rule, its_tasks in each if its_tasks]
 
-        everything = list(range(len(tasks)))
-        measured = [i for i in everything if tasks[i].name in expert.measurements]
-        chosen: list[tuple[Head, list[int]]] = []
-        if measured:
-            chosen.append((Direct([expert.measurements[tasks[i].name] for i in measured]), measured))
-        if expert.examples != "signal":  # samples of a signal mean nothing one by one
-            chosen.append((Ridge() if expert.dim > WIDE else Kernel(self.landmarks), everything))
-        if expert.tabular:
-            chosen += [(head, its) for head, its in self.measured(tasks) if head.kind == "trees" or not beside]
-        if expert.examples and not self.closed_form:
-            chosen.append((HEADS[expert.examples], [i for i in everything if tasks[i].name not in known]))
-        return [(head, its_tasks) for head, its_tasks in chosen if its_tasks]
+    def tabular_heads(self, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
+        """Return the heads on named measurements of several experts side by side, with the positions of their tasks."""
+        table = ExpertInfo("", "", 0, tabular=True)
+        case = HeadCase(self, table, tasks, (), False)
+        rules = [rule for rule in HEAD_RULES if rule.tabular and rule.when(case)]
+        return [(rule.head(case), rule.tasks(case)) for rule in rules if rule.tasks(case)]
 
-    def measured(self, tasks: Sequence[Task]) -> list[tuple[Head, list[int]]]:
-        """The heads on named measurements, of one expert or of several side by side, with the positions of their tasks.
+    def joint_head(self, experts: Sequence[ExpertInfo]) -> Head:
+        """Return the head on several experts together: a ridge on the sum of their kernels."""
+        from enecg.ensemble.heads.ridge import KernelSum
 
-        Trees for classes, and a feed-forward head; none in a recipe that solves all heads.
-        """
-        from enecg.ensemble.heads.feed_forward import FFN
-        from enecg.ensemble.heads.trees import Trees
+        return KernelSum([info.dim for info in experts], self.landmarks, WIDE)
 
-        if self.closed_form:
-            return []
-        classes = [i for i, task in enumerate(tasks) if task.kind != "regression"]
-        trees: list[tuple[Head, list[int]]] = [(Trees(rounds=self.rounds), classes)] if classes else []
-        return [*trees, (FFN(lora_rank=self.lora_rank), list(range(len(tasks))))]
 
-    def charging(self, charge: float) -> Recipe:
-        """The same, with experts that must be worth their cost.
+@dataclass(frozen=True)
+class HeadCase:
+    """What a rule decides on; see `Recipe.heads`."""
 
-        Raises:
-            InputError: a negative charge, or a recipe whose weights are those of a gate that is trained with the heads.
-        """
-        if charge and self.mixture:
-            raise InputError(
-                f"--charge: the recipe {self.name} trains its own gate; use it with --recipe default or light"
-            )
-        if not 0 <= charge < float("inf"):
-            raise InputError(
-                f"--charge {charge:g}: what all experts cost is 0 or more, as a share of the loss; try 0.01"
-            )
-        return replace(self, charge=charge)
+    recipe: Recipe
+    expert: ExpertInfo
+    all_tasks: Sequence[Task]
+    measured: Collection[str]
+    side_by_side: bool
 
-    @property
-    def rule(self) -> Rule:
-        """Of weights: where experts must be worth their cost no head corrects another, so that some weigh nothing."""
-        return "heads" if self.charge else "shares"
+    def tasks(self, chosen: Callable[[Task], bool] = lambda task: True) -> list[int]:
+        """Return the positions of the tasks that are chosen."""
+        return [i for i, task in enumerate(self.all_tasks) if chosen(task)]
 
-    def together(self, experts: Sequence[ExpertInfo]) -> Head:
-        """The head on several experts at once: a ridge on the sum of their kernels."""
-        from enecg.ensemble.heads.ridge import Kernels
 
-        return Kernels([info.dim for info in experts], self.landmarks, WIDE)
+@dataclass(frozen=True)
+class HeadRule:
+    """When an expert gets a head, for which tasks, and with which settings.
 
+    Attributes:
+        when: whether the expert gets it.
+        head: makes it.
+        tasks: positions of the tasks that it learns; none means no head.
+        tabular: it also reads the measurements of several experts side by side.
+    """
+
+    when: Callable[[HeadCase], bool]
+    head: Callable[[HeadCase], Head]
+    tasks: Callable[[HeadCase], list[int]] = lambda case: case.tasks()
+    tabular: bool = False
+
+
+def _measured_here(case: HeadCase) -> list[int]:
+    return case.tasks(lambda task: task.name in case.expert.measurements)
+
+
+def _direct(case: HeadCase) -> Head:
+    from enecg.ensemble.heads.direct import Direct
+
+    return Direct([case.expert.measurements[case.all_tasks[i].name] for i in _measured_here(case)])
+
+
+def _linear(case: HeadCase) -> Head:
+    from enecg.ensemble.heads.ridge import Kernel, Ridge
+
+    return Ridge() if case.expert.dim > WIDE else Kernel(case.recipe.landmarks)
+
+
+def _trees(case: HeadCase) -> Head:
+    from enecg.ensemble.heads.trees import Trees
+
+    return Trees(rounds=case.recipe.rounds)
+
+
+def _feed_forward(case: HeadCase) -> Head:
+    from enecg.ensemble.heads.feed_forward import FeedForward
+
+    return FeedForward(lora_rank=case.recipe.lora_rank)
+
+
+def _network(case: HeadCase) -> Head:
+    from enecg.ensemble.heads.network import NETWORK_HEADS
+
+    return NETWORK_HEADS[case.expert.network_input]
+
+
+# In this order: a measured quantity is passed on; an embedding gets a kernel, a wide one a ridge (samples of a signal
+# mean nothing one by one); measurements of different kinds get trees for classes and a feed-forward head; an expert
+# that keeps the signal gets a network.
+HEAD_RULES: Final = (
+    HeadRule(lambda case: True, _direct, _measured_here),
+    HeadRule(lambda case: case.expert.network_input != "signal", _linear),
+    HeadRule(
+        lambda case: case.expert.tabular and not case.recipe.closed_form,
+        _trees,
+        lambda case: case.tasks(lambda task: task.kind != "regression"),
+        tabular=True,
+    ),
+    HeadRule(
+        lambda case: case.expert.tabular and not case.recipe.closed_form and not case.side_by_side,
+        _feed_forward,
+        tabular=True,
+    ),
+    HeadRule(
+        lambda case: bool(case.expert.network_input) and not case.recipe.closed_form,
+        _network,
+        lambda case: case.tasks(lambda task: task.name not in case.measured),
+    ),
+)
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe(),
-        Recipe("light", gates=(), common=0, closed_form=True),  # seconds instead of minutes, for a first look
-        Recipe("paper", gates=(), common=0, closed_form=True, mixture=Mixture(), views=("lead-ii", "random")),
+        Recipe("light", gate_input="", n_joint_experts=0, closed_form=True),  # seconds instead of minutes
+        Recipe(
+            "paper",
+            gate_input="",
+            n_joint_experts=0,
+            closed_form=True,
+            joint_training=JointTraining(),
+            auxiliary=("lead-ii", "random"),
+        ),
         Recipe(
             "paper-tuned",  # the same with a schedule that works
-            gates=(),
-            common=0,
+            gate_input="",
+            n_joint_experts=0,
             closed_form=True,
-            mixture=Mixture(rate=1e-3, epochs=30, patience=8),
-            views=("lead-ii", "random"),
+            joint_training=JointTraining(rate=1e-3, epochs=30, patience=8),
+            auxiliary=("lead-ii", "random"),
         ),
     )
 }
 
 
 def find_recipe(name: str) -> Recipe:
-    """A recipe by name; `InputError` names what there is."""
+    """Return a recipe by name.
+
+    Raises:
+        InputError: there is no such recipe; the message names those that there are.
+    """
     if name not in RECIPES:
         raise InputError(f"--recipe {name}: there is no such recipe; choose one of {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,11 +1,10 @@
-"""What a head is: a small trained map from one expert's embedding to the outputs of some tasks."""
+"""What a head is: a small trained map from an embedding to the outputs of some tasks."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from threading import Lock
 from typing import Any, ClassVar
 
@@ -13,8 +12,10 @@ import numpy as np
 from typing_extensions import override
 
 from enecg.ensemble.heads.lora import Adapter
-from enecg.errors import InputError
+from enecg.ensemble.heads.registry import register_head, restore_head
 from enecg.tasks import Target
+
+Tensors = dict[str, np.ndarray]  # float32, named as in torch: `first.weight` [out, in]
 
 # Torch has one generator for all threads: a head that draws from it holds this lock, so that its draws are its own.
 TORCH_GENERATOR = Lock()
@@ -36,7 +37,7 @@ class HeadState:
 
     @classmethod
     def nested(cls, meta: dict[str, Any], parts: Mapping[str, HeadState]) -> HeadState:
-        """One state from several, their names prefixed by `part/`."""
+        """Return one state of several, their names prefixed by `part/`."""
         state = cls({**meta, "parts": {name: part.meta for name, part in parts.items()}})
         for name, part in parts.items():
             state.tensors |= {f"{name}/{key}": value for key, value in part.tensors.items()}
@@ -44,7 +45,7 @@ class HeadState:
         return state
 
     def part(self, name: str) -> HeadState:
-        """One of the parts that `nested` joined."""
+        """Return one of the parts that `nested` joined."""
         inside = f"{name}/"
         return HeadState(
             self.meta["parts"][name],
@@ -57,33 +58,33 @@ class FittedHead(ABC):
     """A trained head.
 
     Attributes:
-        type: the name of its class in a bundle.
+        type: its name in a bundle, which is that of its module.
     """
 
     type: ClassVar[str]
 
     @abstractmethod
     def predict(self, x: np.ndarray) -> list[np.ndarray]:
-        """Scores, one float64 `[recording, output]` per task it was fitted for.
+        """Return scores, one float64 `[recording, output]` per task that it was fitted to.
 
         Regressions in the task's unit; classes as scores that rise with the probability, calibrated later.
-        A row of NaN says that this head has no answer for the recording.
+        A row of NaN means that this head has no answer for the recording.
         """
 
     @abstractmethod
     def state(self) -> HeadState:
-        """Everything needed to restore it."""
+        """Return all that `restore` needs."""
 
     @property
     def trained(self) -> int:
-        """Numbers that labels have determined."""
+        """Count of the numbers that labels have determined."""
         state = self.state()
         return sum(t.size for t in state.tensors.values()) + sum(a.parameters for a in state.adapters.values())
 
     @classmethod
     @abstractmethod
     def restore(cls, state: HeadState) -> FittedHead:
-        """The head from its `state`: the same predictions, bit for bit on one machine."""
+        """Return the head from its `state`: the same predictions, bit for bit on one machine."""
 
 
 class Head(ABC):
@@ -108,10 +109,15 @@ class Head(ABC):
             seed: of everything random.
         """
 
+    @classmethod
+    def example(cls, sizes: Sequence[int]) -> Head:
+        """Return a small head of this kind for the contract suite, on embeddings of these sizes side by side."""
+        return cls()
+
     def cross_fit(
         self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, folds: np.ndarray, seed: int
     ) -> tuple[list[np.ndarray], FittedHead]:
-        """Fit so that every training recording gets a score from a fit that has not seen its subject's labels.
+        """Return out-of-fold scores of every training recording, and the head for other recordings.
 
         Args:
             x: float32 `[recording, dim]`.
@@ -134,6 +140,7 @@ class Head(ABC):
         return oof, Bag(fitted) if self.bag else self.fit(x, targets, subjects, seed)
 
 
+@register_head
 class Bag(FittedHead):
     """The mean of several fitted heads."""
 
@@ -160,24 +167,3 @@ class Bag(FittedHead):
     @classmethod
     def restore(cls, state: HeadState) -> Bag:
         return cls([restore_head(state.part(name)) for name in state.meta["parts"]])
-
-
-_HOMES = {
-    "linear": ("ridge", "FittedLinear"),
-    "trees": ("trees", "FittedTrees"),
-    "ffn": ("feed_forward", "FittedFFN"),
-    "direct": ("direct", "FittedDirect"),
-    "network": ("network", "FittedNetwork"),
-}
-
-
-def restore_head(state: HeadState) -> FittedHead:
-    """Any fitted head from its state; only the modules of its own kind are imported."""
-    kind = state.meta["type"]
-    if kind == Bag.type:
-        return Bag.restore(state)
-    if kind not in _HOMES:
-        raise InputError(f"the bundle holds a head of type {kind!r}, which this version of enecg does not know")
-    module, name = _HOMES[kind]
-    fitted: type[FittedHead] = getattr(import_module(f"enecg.ensemble.heads.{module}"), name)
-    return fitted.restore(state)

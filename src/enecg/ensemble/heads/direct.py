@@ -1,4 +1,4 @@
-"""The head that is none: an analytic expert's own measurement passed through."""
+"""The head without parameters: a measurement of an analytic expert is the answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from typing_extensions import override
 
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
+from enecg.ensemble.heads.registry import register_head
 from enecg.tasks import Target
 
 
+@register_head
 @dataclass
 class FittedDirect(FittedHead):
     """Columns of the embedding that are the answers."""
@@ -35,9 +37,10 @@ class FittedDirect(FittedHead):
         return cls(state.meta["columns"])
 
 
+@register_head
 @dataclass
 class Direct(Head):
-    """Pass a measurement through, in the task's own unit.
+    """A head that answers with a measurement, in the task's own unit.
 
     Attributes:
         columns: one per task.
@@ -49,3 +52,8 @@ class Direct(Head):
     @override
     def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedDirect:
         return FittedDirect(list(self.columns))
+
+    @override
+    @classmethod
+    def example(cls, sizes: Sequence[int]) -> Direct:
+        return cls([0])

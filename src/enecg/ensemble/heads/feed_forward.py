@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from typing_extensions import override
 
-from enecg.ensemble.heads.base import FittedHead, Head, HeadState
+from enecg.ensemble.heads.base import FittedHead, Head, HeadState, Tensors
 from enecg.ensemble.heads.feature_maps import Standard
 from enecg.ensemble.heads.lora import Adapter
+from enecg.ensemble.heads.registry import register_head
+from enecg.ensemble.losses import label_scale, scaled_labels
 from enecg.tasks import Target
 
-Tensors = dict[str, np.ndarray]  # float32, named as in torch: `first.weight` [out, in]
 
-
+@register_head
 @dataclass
-class FittedFFN(FittedHead):
+class FittedFeedForward(FittedHead):
     """A trunk, the scale of each task's labels, and each task's low-rank adapters where it was adapted.
 
     Two hidden layers and one linear output per task, in numpy: predicting takes no torch. `frozen` says that the trunk
     is as it was drawn, and only the adapters were trained.
     """
 
-    type: ClassVar[str] = "ffn"
+    type: ClassVar[str] = "feed_forward"
 
     standard: Standard
     trunk: Tensors
@@ -72,7 +73,7 @@ class FittedFFN(FittedHead):
 
     @override
     @classmethod
-    def restore(cls, state: HeadState) -> FittedFFN:
+    def restore(cls, state: HeadState) -> FittedFeedForward:
         meta, inside = state.meta, "trunk."
         trunk = {key.removeprefix(inside): value for key, value in state.tensors.items() if key.startswith(inside)}
         adapters = [state.adapters[str(task)] for task in range(len(state.adapters))]
@@ -80,8 +81,9 @@ class FittedFFN(FittedHead):
         return cls(standard, trunk, adapters, meta["means"], meta["scales"], meta["frozen"])
 
 
+@register_head
 @dataclass
-class FFN(Head):
+class FeedForward(Head):
     """A feed-forward head trained on all tasks at once; each task's loss counts only where it is labelled.
 
     Attributes:
@@ -107,25 +109,17 @@ class FFN(Head):
     bag: ClassVar[bool] = True
 
     @override
-    def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedFFN:
+    def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedFeedForward:
         from enecg.ensemble.heads.feed_forward_training import train
 
         standard = Standard.fit(x)
-        means, scales = zip(*(_label_scale(target) for target in targets), strict=True)
-        labels = [
-            replace(target, y=(target.y - mean) / scale)
-            for target, mean, scale in zip(targets, means, scales, strict=True)
-        ]
+        units = [label_scale(target) for target in targets]
+        labels = [replace(target, y=scaled_labels(target, unit)) for target, unit in zip(targets, units, strict=True)]
+        means, scales = zip(*units, strict=True)
         trunk, adapters = train(self, standard(x), labels, subjects, seed)
-        return FittedFFN(standard, trunk, adapters, list(means), list(scales))
+        return FittedFeedForward(standard, trunk, adapters, list(means), list(scales))
 
-    def describe(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return asdict(self)
-
-
-def _label_scale(target: Target) -> tuple[float, float]:
-    if target.task.kind != "regression":
-        return 0.0, 1.0
-    known = target.y[target.known]
-    return float(np.median(known)), float(known.std()) or 1.0
+    @override
+    @classmethod
+    def example(cls, sizes: Sequence[int]) -> FeedForward:
+        return cls(hidden=32, epochs=15, lora_rank=2, lora_epochs=2)

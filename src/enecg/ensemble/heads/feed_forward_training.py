@@ -1,4 +1,4 @@
-"""Training of feed-forward heads, in torch; LoRA by peft, which takes seconds to import that only fitting waits for."""
+"""Training of feed-forward heads, in torch; LoRA by peft, which takes seconds to import, so only a fit does."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from enecg.ensemble.heads.base import TORCH_GENERATOR
+from enecg.ensemble.heads.base import TORCH_GENERATOR, Tensors
 from enecg.ensemble.heads.lora import Adapter
+from enecg.ensemble.heads.torch_losses import robust_loss
 from enecg.tasks import Target
 
 if TYPE_CHECKING:
-    from enecg.ensemble.heads.feed_forward import FFN, Tensors
+    from enecg.ensemble.heads.feed_forward import FeedForward
 
 ADAPTED: Final = ("first", "second")  # the layers of a trunk that get low-rank adapters
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Trunk(nn.Module):
-    """Two hidden layers and one linear output per task."""
+    """A network of two hidden layers and one linear output per task."""
 
     def __init__(self, dim: int, hidden: int, outputs: Sequence[int], dropout: float) -> None:
         super().__init__()
@@ -32,7 +33,7 @@ class Trunk(nn.Module):
 
     @classmethod
     def of(cls, tensors: Tensors) -> Trunk:
-        """The trunk of a fitted head, to be evaluated or adapted."""
+        """Return the trunk of a fitted head, to be evaluated or adapted."""
         weights = {key: torch.from_numpy(value) for key, value in tensors.items()}
         hidden, dim = weights["first.weight"].shape
         outputs = [len(value) for key, value in weights.items() if key.startswith("outputs.") and value.ndim == 1]
@@ -41,19 +42,19 @@ class Trunk(nn.Module):
         return trunk.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """`[recording, dim]` to one `[recording, output]` per task."""
+        """Return one `[recording, output]` per task for inputs `[recording, dim]`."""
         x = self.dropout(torch.relu(self.first(x)))
         x = self.dropout(torch.relu(self.second(x)))
         return [output(x) for output in self.outputs]
 
 
 def tensors_of(module: nn.Module) -> Tensors:
-    """A module's tensors by name, as copies."""
+    """Return copies of a module's tensors by name."""
     return {key: value.detach().cpu().numpy().copy() for key, value in module.state_dict().items()}
 
 
 def train(
-    head: FFN, z: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int
+    head: FeedForward, z: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int
 ) -> tuple[Tensors, list[Adapter]]:
     """Train a trunk on all tasks at once, then each task's adapters on it.
 
@@ -73,7 +74,7 @@ def train(
 
 
 def _train(
-    head: FFN, z: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int
+    head: FeedForward, z: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int
 ) -> tuple[Tensors, list[Adapter]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     inputs = torch.from_numpy(z).to(device)
@@ -96,8 +97,8 @@ def _train(
     return tensors_of(trunk), adapters
 
 
-def _adapt(head: FFN, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> Adapter:
-    """LoRA (Hu et al. 2021) on the hidden layers for one task; the trunk itself stays as it is."""
+def _adapt(head: FeedForward, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> Adapter:
+    """Train LoRA (Hu et al. 2021) on the hidden layers for one task; the trunk itself does not change."""
     import peft
 
     config = peft.LoraConfig(r=head.lora_rank, lora_alpha=head.lora_rank, target_modules=list(ADAPTED))
@@ -108,7 +109,7 @@ def _adapt(head: FFN, trunk: Trunk, inputs: Tensor, held: Tensor, loss: Any) -> 
 
 
 def _descend(
-    head: FFN,
+    head: FeedForward,
     model: nn.Module,
     parameters: Iterator[nn.Parameter],
     inputs: Tensor,
@@ -117,7 +118,7 @@ def _descend(
     epochs: int,
     rate: float,
 ) -> None:
-    """AdamW; the weights of the epoch that is best on the held-out subjects are kept."""
+    """Train with AdamW, and keep the weights of the epoch that is best on the held-out subjects."""
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=head.decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     train_rows, held_rows = (~held).nonzero()[:, 0], held.nonzero()[:, 0]
@@ -143,7 +144,7 @@ def _descend(
 
 
 def hold_out(subjects: np.ndarray, seed: int, share: float = 0.1) -> Tensor:
-    """bool `[recording]`: a tenth of the subjects, for early stopping."""
+    """Return bool `[recording]`: those of a tenth of the subjects, for early stopping."""
     unique, index = np.unique(subjects, return_inverse=True)
     held = np.zeros(len(unique), bool)
     held[np.random.default_rng(seed).permutation(len(unique))[: max(1, round(share * len(unique)))]] = True
@@ -151,16 +152,12 @@ def hold_out(subjects: np.ndarray, seed: int, share: float = 0.1) -> Tensor:
 
 
 def _loss(target: Target) -> Loss:
-    """Masked loss of one task: smooth L1 for regressions, cross-entropy per class otherwise."""
+    """Return the masked loss of one task."""
     regression = target.task.kind == "regression"
 
     def loss(scores: Tensor, truth: Tensor) -> Tensor:
         known = torch.isfinite(truth)
         truth = torch.where(known, truth, 0.0)
-        if regression:
-            each = nn.functional.smooth_l1_loss(scores, truth, reduction="none", beta=0.2)
-        else:
-            each = nn.functional.binary_cross_entropy_with_logits(scores, truth, reduction="none")
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return (robust_loss(regression, scores, truth) * known).sum() / known.sum().clamp(min=1)
 
     return loss

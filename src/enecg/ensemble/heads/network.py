@@ -11,12 +11,14 @@ from typing import ClassVar, Final
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from typing_extensions import override
 
 from enecg.ensemble.heads.base import TORCH_GENERATOR, Bag, FittedHead, Head, HeadState
+from enecg.ensemble.heads.registry import register_head
+from enecg.ensemble.heads.torch_losses import robust_loss
+from enecg.ensemble.losses import label_scale, scaled_labels
 from enecg.experts.networks.supervised import LEADS, NETS, SupervisedNet
-from enecg.tasks import Target, Task
+from enecg.tasks import Target
 from enecg.workers.threads import cpus
 
 # Share of each task's loss, by kind: of a rhythm's classes little, since a network that sees one beat could only learn
@@ -25,6 +27,7 @@ SHARE: Final = {"regression": 2.0, "binary": 1.0, "multilabel": 1.5, "multiclass
 CHUNK: Final = 256  # recordings looked at a time
 
 
+@register_head
 @dataclass
 class FittedNetwork(FittedHead):
     """A trained network and the scale of each task's labels."""
@@ -62,6 +65,7 @@ class FittedNetwork(FittedHead):
         return cls(meta["kind"], net.eval(), meta["outputs"], meta["means"], meta["scales"])
 
 
+@register_head
 @dataclass
 class Network(Head):
     """A network trained on all tasks at once; each task's loss counts only where it is labelled.
@@ -119,7 +123,10 @@ class Network(Head):
         return min(self.epochs * max(recordings // self.batch, 1), self.steps)
 
 
-HEADS: Final = {"beat": Network(), "signal": Network("signal", epochs=18, crop=640)}  # by `Expert.network_input`
+NETWORK_HEADS: Final = {
+    "beat": Network(),
+    "signal": Network("signal", epochs=18, crop=640),
+}  # by `ExpertInfo.network_input`
 
 
 def one_cycle(done: float, warm: float) -> float:
@@ -144,7 +151,7 @@ def train(
         tell: called with each step and its loss.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    labels = _Labels.of(targets)
+    labels = _AllLabels.of(targets)
     with TORCH_GENERATOR, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = NETS[head.net](labels.y.shape[1]).to(device).train()
@@ -172,11 +179,7 @@ def train(
         signal = part[..., None] * signal + (1 - part[..., None]) * signal[other]
         truth, known = part * truth + (1 - part) * truth[other], known * known[other]
         scores = net(signal, generator)
-        each = torch.where(
-            regression,
-            F.smooth_l1_loss(scores, truth, reduction="none", beta=0.2),
-            F.binary_cross_entropy_with_logits(scores, truth, reduction="none"),
-        )
+        each = robust_loss(regression, scores, truth)
         loss = ((each * known).sum(0) / known.sum(0).clamp(min=1) * share).sum()
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -187,7 +190,7 @@ def train(
 
 
 @dataclass
-class _Labels:
+class _AllLabels:
     """The labels of all tasks side by side, regressions in units of their deviation."""
 
     y: np.ndarray  # float32 `[recording, output]`, 0 where not known
@@ -199,23 +202,16 @@ class _Labels:
     scales: list[float]
 
     @classmethod
-    def of(cls, targets: Sequence[Target]) -> _Labels:
+    def of(cls, targets: Sequence[Target]) -> _AllLabels:
         outputs = [target.y.shape[1] for target in targets]
-        means, scales = map(list, zip(*(_scale(target.task, target.y) for target in targets), strict=True))
-        y = np.concatenate(
-            [(target.y - mean) / scale for target, mean, scale in zip(targets, means, scales, strict=True)], 1
-        )
+        units = [label_scale(target) for target in targets]
+        y = np.concatenate([scaled_labels(target, unit) for target, unit in zip(targets, units, strict=True)], 1)
+        means, scales = map(list, zip(*units, strict=True))
         each = [(target.task.kind, count) for target, count in zip(targets, outputs, strict=True) for _ in range(count)]
         share = torch.tensor([SHARE[kind] / count for kind, count in each])
         regression = torch.tensor([kind == "regression" for kind, _ in each])
         known = np.isfinite(y)
         return cls(np.where(known, y, 0).astype(np.float32), known, share, regression, outputs, means, scales)
-
-
-def _scale(task: Task, y: np.ndarray) -> tuple[float, float]:
-    if task.kind != "regression":
-        return 0.0, 1.0
-    return float(np.nanmedian(y)), float(np.nanstd(y)) or 1.0
 
 
 def _examples(x: np.ndarray) -> Tensor:

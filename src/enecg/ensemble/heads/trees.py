@@ -11,11 +11,14 @@ import numpy as np
 from typing_extensions import override
 
 from enecg.ensemble.heads.base import FittedHead, Head, HeadState
+from enecg.ensemble.heads.registry import register_head
 from enecg.ensemble.heads.tree_arrays import Forest
+from enecg.ensemble.losses import label_scale, scaled_labels
 from enecg.tasks import Target
 from enecg.workers.threads import cpus
 
 
+@register_head
 @dataclass
 class FittedTrees(FittedHead):
     """The trees of all outputs, and the scale of each task's labels."""
@@ -58,6 +61,7 @@ class FittedTrees(FittedHead):
         return cls(Forest(**state.tensors), meta["counts"], meta["means"], meta["scales"])
 
 
+@register_head
 @dataclass
 class Trees(Head):
     """Gradient boosting (Ke et al. 2017): many small trees, each on a few columns; one score per class.
@@ -82,11 +86,10 @@ class Trees(Head):
         for task, target in enumerate(targets):
             rows = target.known
             regression = target.task.kind == "regression"
-            mean = float(np.median(target.y[rows])) if regression else 0.0
-            scale = (float(target.y[rows].std()) or 1.0) if regression else 1.0
-            means.append(mean)
-            scales.append(scale)
-            jobs += [(task, rows, column, regression) for column in ((target.y[rows] - mean) / scale).T]
+            unit = label_scale(target)
+            means.append(unit[0])
+            scales.append(unit[1])
+            jobs += [(task, rows, column, regression) for column in scaled_labels(target, unit)[rows].T]
         # One booster per thread: on so few rows, threads inside LightGBM cost far more than they bring.
         with ThreadPoolExecutor(cpus()) as pool:
             grown = list(pool.map(lambda job: self._grow(x[job[1]], job[2], job[3], seed), jobs))
@@ -96,7 +99,7 @@ class Trees(Head):
         return FittedTrees(Forest.join(grown), counts, means, scales)
 
     def _grow(self, x: np.ndarray, y: np.ndarray, regression: bool, seed: int) -> Forest:
-        """One output's trees."""
+        """Return the trees of one output."""
         import lightgbm
 
         if np.ptp(y) == 0:
@@ -119,3 +122,8 @@ class Trees(Head):
         }
         grown = lightgbm.train(settings, lightgbm.Dataset(x, y, free_raw_data=True), self.rounds)
         return Forest.parse(grown.model_to_string())
+
+    @override
+    @classmethod
+    def example(cls, sizes: Sequence[int]) -> Trees:
+        return cls(rounds=30)
