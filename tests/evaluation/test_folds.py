@@ -15,7 +15,7 @@ from enecg.errors import InputError
 from enecg.evaluation import folds
 from enecg.evaluation.folds import Fold, Plan, run_folds
 
-RECIPE = Recipe("small", landmarks=32, gates=(), closed_form=True)
+RECIPE = Recipe("small", landmarks=32, gate_input="", closed_form=True)
 
 
 def _plan(n: int = 160) -> Plan:
@@ -123,7 +123,7 @@ def test_a_fold_is_known_by_all_that_determines_it() -> None:
         replace(plan, targets=[replace(plan.targets[0], y=y), *plan.targets[1:]]),
         replace(plan, embeddings={**plan.embeddings, "shapes": matrix}),
         replace(plan, experts=[replace(INFOS[0], fingerprint="e" * 64), *INFOS[1:]]),
-        replace(plan, experts=[replace(INFOS[0], examples="beat"), *INFOS[1:]]),
+        replace(plan, experts=[replace(INFOS[0], network_input="beat"), *INFOS[1:]]),
     ]
     keys = {each.key for each in (plan, *others)}
     assert len(keys) == len(others) + 1
