@@ -9,6 +9,7 @@ authors' code on drawn weights, and what bfloat16 changes. A test keeps the page
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,47 +20,31 @@ from enecg.experts.published.catalogue import Published, find, must_accept
 
 FOLDER: Final = Path(__file__).parents[1] / "docs" / "experts"
 
-FAMILIES: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "rhythm": ("Rhythm", ("rhythm",)),
-    "morphology": ("Morphology", ("morphology",)),
-    "beat": ("Median beat", ("beat",)),
-    "rocket": ("Random convolutions", ("rocket",)),
-    "tiny": ("Tiny", ("tiny",)),
-    "supervised": ("Networks that know labels", ("beat-cnn", "resnet", "signal")),
-    "openecg": ("openecg", ("openecg",)),
-    "ecgfounder": ("ECGFounder", ("ecgfounder", "ecgfounder-1lead")),
-    "clef": ("CLEF", ("clef-small", "clef-medium", "clef-large")),
-    "ecg-fm": ("ECG-FM", ("ecg-fm", "ecg-fm-17", "ecg-fm-26")),
-    "moment": ("MOMENT", ("moment-small", "moment-base", "moment-large")),
-    "timesnet": ("TimesNet", ("timesnet-enecg",)),
-    "dlinear": ("DLinear", ("dlinear-enecg",)),
-    "tempo": ("TEMPO", ("tempo", "tempo-forecast")),
-    "merl": ("MERL", ("merl", "merl-vit")),
-    "melp": ("MELP", ("melp",)),
-    "ecg-jepa": ("ECG-JEPA", ("ecg-jepa", "ecg-jepa-random")),
-    "hubert-ecg": ("HuBERT-ECG", ("hubert-ecg-small", "hubert-ecg-base", "hubert-ecg-large")),
-    "st-mem": ("ST-MEM", ("st-mem",)),
-    "mantis": ("Mantis", ("mantis", "mantis-v2")),
-    "chronos": ("Chronos", ("chronos-2", "chronos-bolt-tiny", "chronos-bolt-small")),
-    "tirex": ("TiRex", ("tirex",)),
-    "xecg": ("xECG", ("xecg",)),
-}
+# Titles of pages where the name of the family's module does not give them.
+_TITLES: Final = {
+    "beat": "Median beat", "clef": "CLEF", "dlinear": "DLinear", "ecg-fm": "ECG-FM", "ecg-jepa": "ECG-JEPA",
+    "ecgfounder": "ECGFounder", "hubert-ecg": "HuBERT-ECG", "melp": "MELP", "merl": "MERL", "moment": "MOMENT",
+    "openecg": "openecg", "rocket": "Random convolutions", "st-mem": "ST-MEM",
+    "supervised": "Networks trained on labels", "tempo": "TEMPO", "timesnet": "TimesNet", "tirex": "TiRex",
+    "xecg": "xECG",
+}  # fmt: skip
 
 _ABOUT: Final = """\
 `recommended` holds permissive licences only. Of eight ECG models that were compared frozen on 28 tasks
 (arXiv 2509.25095), ECGFounder and ECG-JEPA lead on diagnoses and rhythms; MERL has learned from reports and costs
-little; what an ECG measures itself, `rhythm`, `morphology` and `beat` know best. `paper` is what EnECG describes.
+little; `rhythm`, `morphology` and `beat` measure what can be measured directly. `paper` is what EnECG describes.
 
 ## How they are checked
 
-`enecg experts verify NAME` looks at the file's hash, loads it strictly, and holds the expert to the contract of all
-(`src/enecg/experts/contract.py`): the same numbers again, alone or among others and with the network set to training;
-absent leads; short, long and normalised recordings. With `--generated` it writes weights in the layout of the
-published file, at full size, reads them as it reads that, and compares the embedding with recorded numbers as well
-(`scripts/expert_goldens.py` records them).
+`enecg experts verify NAME` checks the file's hash, loads it strictly, and runs the contract suite
+(`src/enecg/experts/contract.py`), the same for all experts: the same numbers again, alone and in a batch, in training
+mode, in two threads and after pickling; no file is written; absent leads; short, long and normalised recordings;
+padding; no number from an unknown amplitude; measurements in the task's unit; a new version where the numbers changed.
+With `--generated` it writes weights in the layout of the published file, at full size, reads them like that file, and
+compares the embedding with recorded numbers as well (`scripts/expert_goldens.py` records them).
 
 The networks were compared with their authors' code on drawn weights, outside of this repository; each page says how
-near they come. `tests/experts/published/official.json` and `official_toys.json` keep what that code answers on
+close they are. `tests/experts/published/official.json` and `official_toys.json` keep the output of that code for
 small networks (`scripts/official_goldens.py` and `scripts/official_toys.py` make them again). The published files
 themselves were not at hand, except those that lie in a package: how the networks read them is known from the authors'
 code, not from a run.
@@ -85,17 +70,17 @@ def steps(spec: InputSpec) -> str:
     if spec.baseline:
         filters.append(f"running median of {spec.baseline:g} s taken off")
     hop = f", one every {spec.hop_seconds:g} s" if spec.hop_seconds else ""
-    told = {
+    texts = {
         "filter": "; ".join(filters),
         "resample": f"resampled {_KINDS[spec.resampler]} to {spec.rate:g} Hz",
         "window": f"windows of {spec.seconds:g} s{hop}, {spec.max_windows} at most, their embeddings averaged",
         "scale": f"scaled: {_SCALINGS[spec.scaling]}",
     }
-    return "; then ".join(told[step] for step in spec.steps if told[step])
+    return "; then ".join(texts[step] for step in spec.steps if texts[step])
 
 
 def rows(card: Card, published: Published | None, measured: dict[str, str]) -> dict[str, str]:
-    """A card as a table: what -> said."""
+    """Return the rows of a card's table: heading -> text."""
     weights = card.weights
     where = ""
     if weights.hub:
@@ -120,6 +105,9 @@ def rows(card: Card, published: Published | None, measured: dict[str, str]) -> d
         "embedding": f"{card.dim:,} numbers",
         "leads": ", ".join(card.input.leads) + f"; an absent one: {missing}",
         "preparation": steps(card.input),
+        "a short recording": "what stands behind it makes no difference"
+        if card.padding == "ignored"
+        else "zeros behind it are part of the input",
         "amplitude": "mV; a normalised recording is refused" if card.input.amplitude == "mV" else "",
         "has seen signals of": ", ".join(card.corpora),
         "has seen labels of": ", ".join(card.label_corpora),
@@ -127,17 +115,23 @@ def rows(card: Card, published: Published | None, measured: dict[str, str]) -> d
         "against the authors' code": measured.get("official code", ""),
         "bfloat16 changes": f"{measured['bfloat16']} of the largest number" if "bfloat16" in measured else "",
     }
-    return {what: said for what, said in table.items() if said}
+    return {heading: text for heading, text in table.items() if text}
 
 
-def page(title: str, names: tuple[str, ...], measured: dict[str, dict[str, str]]) -> str:
+def families() -> dict[str, tuple[str, list[str]]]:
+    """Pages by file name: their titles and experts. A new module of experts has its page without being named here."""
+    files = {module.replace("_", "-"): names for module, names in registry.families().items()}
+    return {file: (_TITLES.get(file, file.replace("-", " ").capitalize()), names) for file, names in files.items()}
+
+
+def page(title: str, names: Sequence[str], measured: dict[str, dict[str, str]]) -> str:
     """The page of one family."""
     lines = [f"# {title}", ""]
     for name in names:
         card = registry.entry(name).card()
         lines += [f"## `{name}`", "", "| | |", "|---|---|"]
         table = rows(card, find(name), measured.get(name, {}))
-        lines += [f"| {what} | {said} |" for what, said in table.items()]
+        lines += [f"| {heading} | {text} |" for heading, text in table.items()]
         lines += ["", card.notes, ""] if card.notes else [""]
     lines += ["Written from the cards by `scripts/expert_pages.py`. See [all experts](README.md).", ""]
     return "\n".join(lines)
@@ -146,13 +140,13 @@ def page(title: str, names: tuple[str, ...], measured: dict[str, dict[str, str]]
 def overview() -> str:
     """The page of all experts and sets."""
     lines = ["# Experts", "", "| name | what | licence | numbers | parameters | ms |", "|---|---|---|---|---|---|"]
-    for file, (_, names) in FAMILIES.items():
+    for file, (_, names) in families().items():
         for name in names:
             card = registry.entry(name).card()
             cost = f"{card.cost_ms:,.0f}" if card.cost_ms else ""
             many = f"{card.parameters:,}" if card.parameters else ""
-            said = f"{card.licence} ({card.licence_class})"
-            lines.append(f"| [{name}]({file}.md) | {card.title} | {said} | {card.dim:,} | {many} | {cost} |")
+            licence = f"{card.licence} ({card.licence_class})"
+            lines.append(f"| [{name}]({file}.md) | {card.title} | {licence} | {card.dim:,} | {many} | {cost} |")
     lines += [
         "",
         "ms: CPU time for a recording of 10 s on one core, with generated weights where they are fetched.",
@@ -166,7 +160,7 @@ def overview() -> str:
 def pages() -> dict[str, str]:
     """All pages: file name -> text."""
     measured: dict[str, Any] = json.loads((FOLDER / "measured.json").read_text(encoding="utf-8"))
-    written = {f"{file}.md": page(title, names, measured) for file, (title, names) in FAMILIES.items()}
+    written = {f"{file}.md": page(title, names, measured) for file, (title, names) in families().items()}
     return {"README.md": overview(), **written}
 
 

@@ -30,5 +30,5 @@ def test_pages_are_up_to_date(script: ModuleType) -> None:
 
 
 def test_every_expert_has_its_page(script: ModuleType) -> None:
-    paged = [name for _, names in script.FAMILIES.values() for name in names]
+    paged = [name for _, names in script.families().values() for name in names]
     assert sorted(paged) == sorted(REGISTERED)

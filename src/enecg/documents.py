@@ -292,6 +292,7 @@ class ExpertCard(TypedDict):
     weights: WeightsDocument
     cost_ms: float | None
     notes: str
+    padding: Literal["ignored", "zeros"]
 
 
 class ListedExpert(ExpertCard):

@@ -83,6 +83,6 @@ def verify(
         passed &= result.passed
         typer.echo(f"{result.name}: {'passed' if result.passed else 'FAILED'}{' (generated)' * result.generated}")
         for check in result.checks:
-            typer.echo(f"  {'ok' if check.passed else 'NO'}  {check.what}: {check.said}")
+            typer.echo(f"  {'ok' if check.passed else 'NO'}  {check.name}: {check.result}")
     if not passed:
         raise typer.Exit(1)

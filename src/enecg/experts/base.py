@@ -46,6 +46,8 @@ class Card:
         corpora: data sets whose signals it has seen (`enecg.cohorts` names), without labels.
         label_corpora: data sets whose labels it has seen; evaluating on these is leakage.
         weights: its file.
+        padding: "ignored": the embedding of a short recording does not depend on what stands behind it; "zeros": the
+            zeros behind it are part of the input, as in the training of many networks.
         cost_ms: milliseconds per 10-s recording on one CPU core, measured as the docs say.
         notes: what a user should know, in sentences.
     """
@@ -63,6 +65,7 @@ class Card:
     weights: Weights = field(default_factory=Weights)
     cost_ms: float | None = None
     notes: str = ""
+    padding: Literal["ignored", "zeros"] = "ignored"
 
     def as_dict(self) -> dict[str, Any]:
         """The card as plain JSON values."""
@@ -70,8 +73,12 @@ class Card:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Card:
-        """The card from what `as_dict` gave, by way of JSON; unknown or missing fields raise `TypeError`."""
-        fields = {**data, "input": InputSpec.from_dict(data["input"]), "weights": Weights(**data["weights"])}
+        """Return the card that `as_dict` gave; unknown or missing fields raise `TypeError`.
+
+        A card of a version before 0.2 does not name the padding; its network may read the zeros.
+        """
+        own = {"input": InputSpec.from_dict(data["input"]), "weights": Weights(**data["weights"])}
+        fields = {"padding": "zeros", **data, **own}
         return cls(**{**fields, **{name: tuple(data[name]) for name in ("corpora", "label_corpora")}})
 
 

@@ -31,6 +31,7 @@ LEAD_II: Final = Card(
     licence="Apache-2.0",
     dim=5000,
     input=InputSpec(rate=500.0, seconds=10.0, max_windows=1, scaling="record_zscore"),
+    padding="zeros",
     cost_ms=0.1,
     notes="A view for the gate of the recipe paper, not an encoder. Of a longer recording, the first 10 s.",
 )
@@ -52,6 +53,7 @@ RANDOM: Final = Card(
     dim=RANDOM_DIM,
     parameters=390_624,
     input=INPUT,
+    padding="zeros",
     cost_ms=1.0,
     notes="A control for reports, not an encoder to be used: an expert that is no better has learned nothing.",
 )

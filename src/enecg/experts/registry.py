@@ -7,16 +7,21 @@ from then on it goes by the name on its card.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import re
+import traceback
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Final
 
 from enecg.errors import InputError
@@ -30,7 +35,17 @@ CARD_FILE = "card.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered expert: `card()` must be cheap, `create()` may load weights. Gate inputs are not listed."""
+    """A registered expert: `card()` must be cheap, `create()` may load weights. Gate inputs are not listed.
+
+    Attributes:
+        name: of the expert, as on its card.
+        card: returns the card.
+        create: returns the expert.
+        available: whether its files are on this machine.
+        folder: where the expert of a user lies.
+        gate_input: see `Expert.gate_input`.
+        module: name of the module that registers it; filled in by `register`.
+    """
 
     name: str
     card: Callable[[], Card]
@@ -38,14 +53,18 @@ class Entry:
     available: Callable[[], bool] = lambda: True
     folder: Path | None = None
     gate_input: bool = False
+    module: str = ""
 
 
 _ENTRIES: dict[str, Entry] = {}
 _KINDS: dict[str, Callable[[Path], Expert]] = {}
 _FILES: dict[Path, str] = {}  # a user's Python file -> the expert that it registers
 
-# Every module of these packages registers its experts when it is imported; the packages are loaded in this order.
+# Every module of these packages registers its experts when it is imported. Experts are listed in this order.
 _PACKAGES: Final = ("analytic", "trained", "published")
+_GATE_INPUTS: Final = "enecg.experts.gate_inputs"
+_HELPERS: Final = (__name__, "enecg.experts.published.catalogue")  # modules that register for others
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 SETS: dict[str, tuple[str, ...]] = {
     "offline": ("rhythm", "morphology", "beat", "rocket", "tiny"),
@@ -61,11 +80,29 @@ SETS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Old name -> new name, for one version after an expert was renamed.
+RENAMED: Final[dict[str, str]] = {}
+
+
 def register(entry: Entry) -> None:
-    """Add an expert to the registry. A name that is taken is refused."""
+    """Add an expert to the registry.
+
+    Raises:
+        ValueError: the name is taken, or cannot be written on a command line.
+    """
+    if not _NAME.fullmatch(entry.name):
+        raise ValueError(f"an expert cannot be named {entry.name!r}: use lower-case letters, digits, '-', '_' and '.'")
     if entry.name in _ENTRIES or entry.name in SETS:
         raise ValueError(f"an expert or set named {entry.name!r} is registered already")
-    _ENTRIES[entry.name] = entry
+    _ENTRIES[entry.name] = replace(entry, module=entry.module or _calling_module())
+
+
+def _calling_module() -> str:
+    """Name of the module whose code registers an expert."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") in _HELPERS:
+        frame = frame.f_back
+    return "" if frame is None else str(frame.f_globals.get("__name__", ""))
 
 
 def register_kind(kind: str, load: Callable[[Path], Expert]) -> None:
@@ -106,19 +143,33 @@ def _register_file(path: Path) -> str:
     path = path.resolve()
     if path in _FILES:
         return _FILES[path]
-    before = set(_ENTRIES)
     spec = spec_from_file_location(f"enecg_user_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path}: not a Python file")
+    before = dict(_ENTRIES)
     try:
         spec.loader.exec_module(module_from_spec(spec))
-    except (ImportError, SyntaxError, OSError) as error:
-        raise InputError(f"{path}: cannot be loaded: {error}") from error
+    except Exception as error:  # a user's code may raise anything
+        _restore(before)
+        raise InputError(f"{path}: cannot be loaded: {type(error).__name__}: {error}{_line_of(error, path)}") from error
     made = [name for name in _ENTRIES if name not in before]
     if len(made) != 1:
+        _restore(before)
         raise InputError(f"{path}: must register one expert, and registers {len(made)}; see docs/own-expert.md")
     _FILES[path] = made[0]
     return made[0]
+
+
+def _restore(before: dict[str, Entry]) -> None:
+    """Forget what was registered since `before`, so that a corrected file can be loaded."""
+    _ENTRIES.clear()
+    _ENTRIES.update(before)
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """The line of a file that raised an error, as text; empty when no line of it is known."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    return f" (line {lines[-1]})" if lines else ""
 
 
 @cache
@@ -126,15 +177,44 @@ def _load_families() -> None:
     for package in _PACKAGES:
         home = import_module(f"enecg.experts.{package}")
         for module in sorted(info.name for info in iter_modules(home.__path__) if not info.ispkg):
-            import_module(f"{home.__name__}.{module}")
-    import_module("enecg.experts.gate_inputs")
+            check_registration(import_module(f"{home.__name__}.{module}"))
+    import_module(_GATE_INPUTS)
     for point in entry_points(group=ENTRY_POINTS):
-        point.load()  # its module registers on import
+        try:
+            point.load()  # its module registers on import
+        except Exception as error:  # of a package that is not ours: the other experts are still there
+            package = point.dist.name if point.dist else point.value
+            warnings.warn(
+                f"experts of the package {package} are left out: {point.value} cannot be loaded: "
+                f"{type(error).__name__}: {error}",
+                stacklevel=2,
+            )
     for shelf in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):
         if shelf.endswith(".py"):
             _register_file(Path(shelf))
         for path in sorted(Path(shelf).glob(f"*/{CARD_FILE}")):
             _register_folder(path.parent)
+
+
+def check_registration(module: ModuleType) -> None:
+    """Check that a module that defines a card registers an expert.
+
+    Raises:
+        ValueError: it does not.
+    """
+    cards = [name for name, value in vars(module).items() if isinstance(value, Card)]
+    if cards and not any(entry.module == module.__name__ for entry in _ENTRIES.values()):
+        raise ValueError(
+            f"{module.__name__} defines {cards[0]} and registers no expert; call register(Entry(...)) or "
+            "publish(Published(...)) at its end"
+        )
+
+
+def _order(entry: Entry) -> tuple[int, str]:
+    """Where an expert is listed: by package and module, whichever module was imported first; users' own last."""
+    ranks = [f"enecg.experts.{package}." for package in _PACKAGES] + [_GATE_INPUTS]
+    rank = next((i for i, start in enumerate(ranks) if entry.module.startswith(start)), len(ranks))
+    return (rank, entry.module if rank < len(ranks) else "")
 
 
 def names(gate_inputs: bool = False) -> list[str]:
@@ -143,13 +223,30 @@ def names(gate_inputs: bool = False) -> list[str]:
     Args:
         gate_inputs: also name what only gates and baselines read.
     """
+    return [each.name for each in _listed() if gate_inputs or not each.gate_input]
+
+
+def families() -> dict[str, list[str]]:
+    """Return the experts of this package by family: module name -> names, without gate inputs, in order."""
+    found: dict[str, list[str]] = {}
+    for each in _listed():
+        package, _, module = each.module.rpartition(".")
+        if not each.gate_input and package.rpartition(".")[2] in _PACKAGES and package.startswith("enecg.experts."):
+            found.setdefault(module, []).append(each.name)
+    return found
+
+
+def _listed() -> list[Entry]:
     _load_families()
-    return [name for name, entry in _ENTRIES.items() if gate_inputs or not entry.gate_input]
+    return sorted(_ENTRIES.values(), key=_order)
 
 
 def entry(name: str) -> Entry:
     """The registry's entry of one expert, by its name, folder or file; `InputError` names what there is otherwise."""
     _load_families()
+    if name in RENAMED:
+        warnings.warn(f"expert {name} is now named {RENAMED[name]}; use the new name", DeprecationWarning, stacklevel=2)
+        name = RENAMED[name]
     if name not in _ENTRIES and (Path(name) / CARD_FILE).is_file():
         name = _register_folder(Path(name))
     if name not in _ENTRIES and name.endswith(".py") and Path(name).is_file():
@@ -175,10 +272,14 @@ def resolve(wanted: str | Sequence[str]) -> list[str]:
 
 def create(name: str, runtime: Runtime = TORCH) -> Expert:
     """The expert itself, made once per process and runtime (`InputError` when its network cannot be run so)."""
-    return _create(name, runtime)
+    return _create(entry(name).name, runtime)
 
 
 @cache
 def _create(name: str, runtime: Runtime) -> Expert:
-    made = entry(name).create()
+    made: object = entry(name).create()
+    if not isinstance(made, Expert):
+        raise InputError(f"expert {name}: create() gives {type(made).__name__}, not an Expert; see docs/own-expert.md")
+    if made.card.name != name:
+        raise InputError(f"expert {name}: its card names {made.card.name!r}; register it under that name")
     return made if runtime == TORCH else run_with(made, runtime)

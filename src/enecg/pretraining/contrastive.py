@@ -110,6 +110,7 @@ def _write(run: TwoViews, out: Path, labels: Labels) -> dict[str, Any]:
         input=INPUT,
         corpora=labels.corpora,
         weights=Weights(file=WEIGHTS_FILE, sha256=sha256_of(file), bytes=file.stat().st_size),
+        padding="zeros",
         cost_ms=COST_MS,
         notes=f"Pretrained without labels on {origin}{data_licence}: two views of a window are recognised among those "
         "of others, and what is hidden is filled in. Mean, deviation and maximum over time of every stage.",

@@ -129,6 +129,7 @@ def _card(kind: str, fitted: FittedNetwork, cohort: Cohort, tasks: Sequence[Task
         corpora=labels.corpora,
         label_corpora=labels.corpora,
         weights=Weights(file=WEIGHTS_FILE, sha256=sha256_of(file), bytes=file.stat().st_size),
+        padding=view.card.padding,
         cost_ms=COST_MS[kind],
         notes=f"Has learned {', '.join(task.name for task in tasks)} from the labels of {origin}{data_licence}. Where "
         "a cohort holds these recordings, networks of its kind are trained anew in each fold instead. Last hidden "

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from enecg.errors import InputError, WeightsError
 from enecg.experts import registry
 from enecg.experts.base import Weights
-from enecg.experts.contract import Seen
+from enecg.experts.contract import Trial
 from enecg.experts.network import NetworkExpert
 from enecg.experts.published import synthetic_weights as generate
 from enecg.experts.published.catalogue import Published, PublishedExpert, find, load
@@ -81,7 +81,7 @@ def test_a_licence_that_nobody_accepted_does_not_keep_the_others_from_being_veri
 
 def test_comes_from_a_folder_and_once_more_from_its_converted_copy(small: Published, folder: Path) -> None:
     first = load(small)
-    batch = Seen(first).batch
+    batch = Trial(first).batch
     embedding = first.encode(batch)
     assert embedding.shape == (2, small.card.dim)
     assert len(list((folder.parents[1] / "cache" / "converted").glob("*.safetensors"))) == 1

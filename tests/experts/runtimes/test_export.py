@@ -21,7 +21,7 @@ from enecg.embedding.store.store import Store
 from enecg.errors import InputError, MissingExtra
 from enecg.experts import registry
 from enecg.experts.base import Card
-from enecg.experts.contract import Seen
+from enecg.experts.contract import Trial
 from enecg.experts.inputs import Batch, InputSpec
 from enecg.experts.network import NetworkExpert
 from enecg.experts.runtimes import export
@@ -61,7 +61,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("name", NAMES)
 def test_gives_the_numbers_of_torch_in_batches_of_any_size(name: str, runtime: Runtime) -> None:
     expert = toy(name)
-    batch = Batch.join([example(expert), Seen(expert).batch])
+    batch = Batch.join([example(expert), Trial(expert).batch])
     fast = run_with(expert, runtime)
     exact = expert.encode(batch)
     assert difference(fast.encode(batch), exact) < NOISE
@@ -97,7 +97,7 @@ def test_is_refused_with_the_difference_where_it_answers_otherwise(runtime: Runt
 def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
     fast = run_with(toy("hubert-ecg-small"), runtime)
     moved = pickle.loads(pickle.dumps(fast))
-    batch = Seen(fast).batch
+    batch = Trial(fast).batch
     np.testing.assert_array_equal(moved.encode(batch), fast.encode(batch))
     assert moved.fingerprint == fast.fingerprint
 
@@ -105,7 +105,7 @@ def test_goes_to_another_process_that_has_no_export(runtime: Runtime) -> None:
 def test_in_int8_a_window_does_not_depend_on_its_mates() -> None:
     expert = toy("st-mem")
     rough = run_with(expert, Runtime("onnx", "int8"))
-    batch = Seen(expert).batch
+    batch = Trial(expert).batch
     found = rough.encode(batch)
     assert 0 < difference(found, expert.encode(batch)) < 0.1
     loud = Batch.join([batch[:1], batch[1:]])
@@ -120,7 +120,7 @@ def test_in_bfloat16_openvino_makes_other_embeddings() -> None:
         rough = run_with(expert, Runtime("openvino", "bfloat16"))
     except InputError as error:
         pytest.skip(str(error))  # there is no hardware for it
-    batch = Seen(expert).batch
+    batch = Trial(expert).batch
     away = difference(rough.encode(batch), expert.encode(batch))
     assert NOISE < away < 0.05
     torch_rough = run_with(expert, Runtime("torch", "bfloat16"))

@@ -47,6 +47,7 @@ CARD: Final = Card(
     licence="Apache-2.0",
     dim=963,
     input=BEAT_INPUT,
+    padding="zeros",
     cost_ms=1.6,
     notes=(
         "Nothing is learned. Numbers in millivolts are missing for normalised recordings, and for files whose stated "

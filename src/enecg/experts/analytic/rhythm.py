@@ -25,6 +25,7 @@ CARD: Final = Card(
     licence="Apache-2.0",
     dim=174,
     input=BEAT_INPUT,
+    padding="zeros",
     cost_ms=0.9,
     notes="Nothing is learned, and no amplitude counts. Shares R peaks with morphology and beat.",
 )

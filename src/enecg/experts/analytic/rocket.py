@@ -44,6 +44,7 @@ CARD: Final = Card(
     input=InputSpec(band=(0.5, 40.0)),
     corpora=("PTB-XL",),
     weights=Weights(file=FILE, sha256="2a3c7f6cf0b8d53c23c03d82fa931ad11102160b70cc51b40a76dd1751fdb8ae", bytes=20_160),
+    padding="zeros",
     cost_ms=7.4,
     notes="Kernels, dilations and leads are drawn by a seed. The thresholds are quantiles of convolutions of PTB-XL "
     "signals (folds 1-8, CC BY 4.0, Wagner et al. 2020), without labels. Convolutions are computed exactly, so the "

@@ -53,6 +53,7 @@ def _card(name: str, title: str, paper: str, dim: int, parameters: int, weights:
         parameters=parameters,
         input=_INPUT,
         weights=weights,
+        padding="zeros",
         cost_ms=cost_ms,
         notes="Needs the extra chronos. It was not made for ECGs: 10 s at 100 Hz are its context, scaled by itself.",
     )

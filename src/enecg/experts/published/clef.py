@@ -45,6 +45,7 @@ def _card(size: str, file: str, parameters: int, cost_ms: float) -> Card:
         ),
         label_corpora=("MIMIC-IV-ECG",),
         weights=Weights(file=file, url=f"https://zenodo.org/records/17572734/files/{file}?download=1"),
+        padding="zeros",
         cost_ms=cost_ms,
         notes="Pretrained on MIMIC-IV-ECG, guided by risk scores that are made of age, sex and diagnoses. Made for "
         "single leads: the embeddings of eight leads stand side by side, those of an absent lead are unknown (NaN). "

@@ -47,6 +47,7 @@ def _card(name: str, what: str, weights: Weights, labels: int, **more: Any) -> C
             rate=500.0, seconds=5.0, eps=1e-8, resampler="linear", steps=("filter", "resample", "scale", "window")
         ),
         weights=weights,
+        padding="zeros",
         cost_ms=604.0,
         **more,
     )

@@ -38,6 +38,7 @@ def _card(name: str, hiding: str, file: str, drive: str) -> Card:
         ),
         corpora=("Chapman-Shaoxing", "Ningbo", "CODE-15"),
         weights=Weights(file=file, page=f"https://drive.google.com/file/d/{drive}/view"),
+        padding="zeros",
         cost_ms=887.0,
         notes="The file has to be fetched by hand. Sees millivolts as they are, without filter or scaling, as in the "
         "authors' code, so normalised recordings are refused. 16 heads cannot be read from the file; they stand in "

@@ -41,6 +41,7 @@ def _card(name: str, what: str, file: str, leads: tuple[str, ...], parameters: i
         ),
         label_corpora=("HEEDB",),
         weights=Weights(file=file, hub="PKUDigitalHealth/ECGFounder"),
+        padding="zeros",
         cost_ms=cost_ms,
         notes="The authors insist on their preparation: notch, band-pass, running median taken off, one mean and "
         "deviation for all leads together. The code is under MIT; the page of the weights was not read. A shorter "

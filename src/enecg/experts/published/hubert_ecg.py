@@ -61,6 +61,7 @@ def _publish(size: str, config: Mapping[str, int], parameters: int, cost_ms: flo
         ),
         corpora=_CORPORA,
         weights=Weights(file="model.safetensors", hub=f"Edoardo-BS/hubert-ecg-{size}", config="config.json"),
+        padding="zeros",
         cost_ms=cost_ms,
         notes="Each lead is brought to [-1, 1] over the whole recording; windows of 5 s follow one another, and their "
         "embeddings are averaged. The twelve leads of a window are joined and decimated to 100 Hz as one signal. The "

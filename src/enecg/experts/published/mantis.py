@@ -36,6 +36,7 @@ def _card(name: str, title: str, per_lead: int, parameters: int, weights: Weight
         parameters=parameters,
         input=InputSpec(rate=102.4, seconds=5.0),
         weights=weights,
+        padding="zeros",
         cost_ms=cost_ms,
         notes="Needs the extra mantis, which asks for pandas below 3. The card of the weights says MIT, the package "
         "Apache-2.0. The authors ask for 512 samples: here two windows of 5 s rather than 10 s in one, which would "

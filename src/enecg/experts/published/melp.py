@@ -44,6 +44,7 @@ CARD: Final = Card(
     input=INPUT,
     label_corpora=("MIMIC-IV-ECG",),
     weights=Weights(file="model.safetensors", hub="fuyingw/MELP_Encoder", config="config.json"),
+    padding="zeros",
     cost_ms=529.0,
     notes="It has learned from the reports of MIMIC-IV-ECG, which say the diagnoses. The page of the weights says "
     "Apache-2.0, the repository MIT. The layout is that of the authors' code, not verified against the real file; as "

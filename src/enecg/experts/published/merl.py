@@ -40,6 +40,7 @@ def _card(name: str, title: str, dim: int, parameters: int, file: str, cost_ms: 
         input=INPUT,
         label_corpora=("MIMIC-IV-ECG",),
         weights=Weights(file=file, page="https://drive.google.com/drive/folders/13wb4DppUciMn-Y_qC2JRWTbZdz3xX0w2"),
+        padding="zeros",
         cost_ms=cost_ms,
         notes="The file has to be fetched by hand. It has learned from the reports of MIMIC-IV-ECG, which say the "
         "diagnoses. aVF comes before aVL, as in MIMIC-IV-ECG; the authors swap the leads of other data sets. The "

@@ -43,6 +43,7 @@ CARD: Final = Card(
         file="st_mem_vit_base_encoder.pth",
         page="https://drive.google.com/file/d/1E7J-A1HqWa2f08T6Sfk5uWk-_CFJhOYQ/view",
     ),
+    padding="zeros",
     cost_ms=2630.0,
     notes="Its licence is CC BY-NC 4.0, and its README forbids use without the permission of VUNO. The file has to be "
     "fetched by hand. Three windows of 9 s cover the first 10 s of a recording, as in the authors' evaluation; their "

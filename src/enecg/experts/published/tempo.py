@@ -30,6 +30,7 @@ def _card(name: str, what: str, dim: int, parameters: int) -> Card:
         parameters=parameters,
         input=_INPUT,
         weights=Weights(file="TEMPO-80M_v1.pth", hub="Melady/TEMPO"),
+        padding="zeros",
         cost_ms=2120.0,
         notes="Layout not verified against the real file: both ways in which PEFT may have written it are read, and "
         "anything else is refused. The authors' repository has an MIT licence file and an Apache-2.0 badge. It was "

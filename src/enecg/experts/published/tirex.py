@@ -36,6 +36,7 @@ CARD: Final = Card(
     parameters=33_502_208,
     input=InputSpec(scaling="none", steps=("filter", "resample", "window", "scale")),
     weights=Weights(file="model.ckpt", hub="NX-AI/TiRex"),
+    padding="zeros",
     cost_ms=1612.0,
     notes="Needs the extra tirex. Its licence asks for attribution, and for a licence of its own from companies with "
     "a revenue above EUR 100 million. It was not made for ECGs: 10 s at 100 Hz are its context, scaled by itself. Its "

@@ -18,11 +18,12 @@ import numpy as np
 from enecg.errors import WeightsError
 from enecg.experts import registry
 from enecg.experts.base import Expert
-from enecg.experts.contract import Check, behaviour, distance
+from enecg.experts.contract import ExpertCheck, distance, run_checks
 from enecg.experts.inputs import prepare
 from enecg.experts.published import synthetic_weights as generate
 from enecg.experts.published.catalogue import Published, PublishedExpert, expected, find, here, installed
 from enecg.experts.sample import sample_recording
+from enecg.experts.weights import cache_folder
 
 GOLDENS: Final = "goldens.json"  # first numbers of each expert's embedding, made by scripts/expert_goldens.py
 TOLERANCE: Final = 1e-3  # of the embedding's largest number
@@ -34,7 +35,7 @@ class Verification:
 
     name: str
     generated: bool
-    checks: tuple[Check, ...]
+    checks: tuple[ExpertCheck, ...]
 
     @property
     def passed(self) -> bool:
@@ -56,8 +57,8 @@ def verify(name: str, generated: bool = False) -> Verification:
     published = find(name)
     if published is None:
         expert = registry.create(name)
-        checks = [Check("weights", f"state {expert.state_hash()[:12] or 'of no file: computed by a formula'}")]
-        return Verification(expert.card.name, False, (*checks, *behaviour(expert)))
+        checks = [ExpertCheck("weights", f"state {expert.state_hash()[:12] or 'of no file: computed by a formula'}")]
+        return Verification(expert.card.name, False, (*checks, *run_checks(expert, _record(expert))))
     if not generated:
         return Verification(published.card.name, False, tuple(_with_file(published)))
     with tempfile.TemporaryDirectory(prefix="enecg-") as folder:
@@ -72,22 +73,27 @@ def verify_all(generated: bool = False) -> Iterator[Verification]:
             try:
                 yield verify(name, generated)
             except WeightsError as error:  # a licence that nobody has accepted: the others are looked at all the same
-                yield Verification(name, False, (Check("weights", str(error), False),))
+                yield Verification(name, False, (ExpertCheck("weights", str(error), False),))
 
 
-def _with_file(published: Published) -> list[Check]:
+def _record(expert: Expert) -> Path:
+    """Where the numbers of an expert are kept from one verification to the next."""
+    return cache_folder() / "verified" / f"{expert.card.name}.json"
+
+
+def _with_file(published: Published) -> list[ExpertCheck]:
     folder = here(published.card)
     try:
         expert = PublishedExpert(published, folder)
     except WeightsError as error:
-        return [Check("weights", str(error), False)]
+        return [ExpertCheck("weights", str(error), False)]
     wanted = expected(published.card, folder)
     known = "as it must be" if wanted else "nothing to compare it with: run enecg experts fetch to record it"
-    checks = [Check("weights", f"{folder / published.card.weights.file}: sha256 {expert.sha256[:12]}…, {known}")]
-    return [*checks, _fits(expert), *behaviour(expert)]
+    checks = [ExpertCheck("weights", f"{folder / published.card.weights.file}: sha256 {expert.sha256[:12]}…, {known}")]
+    return [*checks, _fits(expert), *run_checks(expert, _record(expert))]
 
 
-def _with_generated(published: Published, folder: Path) -> list[Check]:
+def _with_generated(published: Published, folder: Path) -> list[ExpertCheck]:
     try:
         generate.build_on_meta(published)
         generate.write(published, folder)
@@ -95,26 +101,28 @@ def _with_generated(published: Published, folder: Path) -> list[Check]:
         card = replace(published.card, weights=unknown)
         expert = PublishedExpert(replace(published, card=card), folder, cache=folder)
     except WeightsError as error:
-        return [Check("weights", str(error), False)]
+        return [ExpertCheck("weights", str(error), False)]
     size = (folder / card.weights.file).stat().st_size
     made = f"{card.weights.file} generated in the layout {published.layout}: {size:,} bytes"
-    return [Check("weights", made), _fits(expert), *behaviour(expert), _golden(expert)]
+    return [ExpertCheck("weights", made), _fits(expert), *run_checks(expert), _golden(expert)]
 
 
-def _fits(expert: PublishedExpert) -> Check:
+def _fits(expert: PublishedExpert) -> ExpertCheck:
     found = sum(parameter.numel() for parameter in expert.module.parameters())
     card = expert.card
     said = f"every tensor has its place or is known not to be needed; {found:,} parameters"
-    return Check("strict load", said, found == card.parameters)
+    return ExpertCheck("strict load", said, found == card.parameters)
 
 
-def _golden(expert: Expert) -> Check:
+def _golden(expert: Expert) -> ExpertCheck:
     """Against numbers that were recorded when the network agreed with its authors' code."""
     recorded = goldens().get(expert.card.name)
     if recorded is None:
-        return Check("golden output", "none is recorded for this expert: not compared")
+        return ExpertCheck("golden output", "none is recorded for this expert: not compared")
     away = distance(np.array(recorded), numbers(expert))
-    return Check("golden output", f"{away:.1e} of the largest number away from the recorded one", away <= TOLERANCE)
+    return ExpertCheck(
+        "golden output", f"{away:.1e} of the largest number away from the recorded one", away <= TOLERANCE
+    )
 
 
 def goldens() -> dict[str, list[float]]:

@@ -37,6 +37,7 @@ CARD: Final = Card(
         hub="riccardolunelli/xECG_base_model_v1",
         config="config.json",
     ),
+    padding="zeros",
     cost_ms=477.0,
     notes="Needs the extra xecg. Sees millivolts as they are, so normalised recordings are refused; an absent lead is "
     "zeros, as in the pretraining, which dropped leads. The file was trained with the package's CUDA kernels; kernels "

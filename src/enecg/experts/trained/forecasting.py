@@ -42,6 +42,7 @@ def enecg_card(name: str, title: str, dim: int, parameters: int, weights: Weight
         parameters=parameters,
         input=ENECG_INPUT,
         weights=weights,
+        padding="zeros",
         cost_ms=cost_ms,
         notes=f"The repository of EnECG has no licence: its file may not be passed on. What it was trained on is not "
         f"said; assume MIMIC-IV-ECG. {notes} The numbers of an absent lead are unknown (NaN).",
@@ -59,6 +60,7 @@ def own_card(name: str, title: str, source: str, dim: int, parameters: int, cost
         parameters=parameters,
         input=INPUT,
         weights=Weights(file=WEIGHTS_FILE),
+        padding="zeros",
         cost_ms=cost_ms,
         notes="Pretrained to forecast 1 s from the 5 s before it, without labels. Forecasting makes poor ECG "
         "features: measure what it adds. The numbers of an absent lead are unknown (NaN).",

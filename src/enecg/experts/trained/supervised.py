@@ -34,6 +34,7 @@ SIGNAL: Final = Card(
     licence="Apache-2.0",
     dim=len(STANDARD) * INPUT.samples,
     input=INPUT,
+    padding="zeros",
     cost_ms=0.1,
     notes="Examples for networks that are trained on labels; no other head is made for it.",
 )
