@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from generated import Trained, train
 
 settings.register_profile("enecg", deadline=None)  # a busy machine is no defect
 settings.load_profile("enecg")
+
+# Subjects' tags are made with a key of the tests, not of whoever runs them.
+os.environ["ENECG_SUBJECT_KEY"] = str(Path(tempfile.mkdtemp(prefix="enecg-tests-")) / "subject.key")
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ def test_it_knows_something_of_subjects_that_it_never_saw(fitted: Fitted, shared
     done("evaluate", fitted.bundle, shared_data / "manifest.csv", *words, "--quiet")
     document = json.loads((tmp_path / "results.json").read_text("utf-8"))
     assert document["n_recordings"] > 50
-    assert document["leakage"] == {"shared_subjects": 0}
+    assert document["leakage"] == {"shared_subjects": 0, "shared_recordings": 0}
     assert document["cohort"]["generated"] is False
     tasks = document["tasks"]
     assert tasks["rr_interval"]["ensemble"]["mae"]["value"] < 8

@@ -38,7 +38,7 @@ from enecg.ensemble.fitting.labels import check_target
 from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
-from enecg.evaluation.leakage import overlaps, trained_anew
+from enecg.evaluation.leakage import contrary_copies, overlaps, trained_anew
 from enecg.evaluation.protocol import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
@@ -135,6 +135,7 @@ def fit(
         check_target(target, cohort.subjects, chosen)  # what cannot be fitted is told before it is embedded
     infos = [ExpertInfo.of(expert) for expert in found]
     data = _gather(cohort, found, infos, store, progress, say)
+    _tell("note: ", contrary_copies(data.cohort, data.contents, map(data.cohort.target, wanted)), say)
     ensemble = run.train(data, wanted, infos, recipe=chosen, seed=seed, progress=_steps(progress, say))
     _tell("note: ", ensemble.training["left_out"], say)
     return Bundle(ensemble, found, skipped=data.skipped)
@@ -180,9 +181,18 @@ def evaluate(
     data = with_quality(_gather(cohort, loaded.experts, ensemble.experts, store, progress, say))
     found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
     _tell("left out: ", found.left_out, say)
-    shared = found.document["leakage"]["shared_subjects"]
-    if shared:
-        say(f"warning: {shared} subjects were in the training part too; these results are too good")
+    leakage = found.document["leakage"]
+    subjects, recordings = leakage["shared_subjects"], leakage["shared_recordings"]
+    if subjects or recordings:
+        say(
+            f"warning: {subjects or 0} subjects and {recordings} recordings were in the training part too; "
+            f"these results are too good"
+        )
+    if subjects is None:
+        say(
+            "warning: subjects cannot be compared with those of the training part; the bundle was fitted with another "
+            "key: set ENECG_SUBJECT_KEY to its file"
+        )
     return found
 
 
@@ -351,6 +361,7 @@ def _gather(
 def _tell_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> None:
     _tell_skipped(data.skipped, say)
     _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
+    _tell("note: ", data.copies, say)
     _tell("note: ", overlaps(data.cohort, infos), say)
 
 

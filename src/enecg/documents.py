@@ -213,8 +213,8 @@ class TaskBlock(TypedDict):
 class LeakageCounts(TypedDict):
     """Subjects and recordings of the evaluated cohort that are in the training part as well."""
 
-    shared_subjects: int
-    shared_recordings: NotRequired[int]
+    shared_subjects: int | None  # None: the bundle was fitted with another secret, or holds none
+    shared_recordings: int
 
 
 class CohortFacts(TypedDict):
@@ -330,7 +330,9 @@ class TrainingFacts(TypedDict):
     labelled: dict[str, int]
     left_out: list[str]
     digest: str
-    subject_hashes: list[str]
+    subject_key: NotRequired[str]
+    subject_tags: NotRequired[list[str]]
+    recording_hashes: NotRequired[str]
 
 
 class HeadDocument(TypedDict):

@@ -29,7 +29,7 @@ def test_the_results_are_of_held_out_subjects(home: Path) -> None:
     document = json.loads((home / "results.json").read_text("utf-8"))
     cohort = enecg.Cohort.load(home / "cohort" / "manifest.csv", f"fold >= {FIRST_TEST_FOLD}")
     assert document["n_recordings"] == len(cohort)
-    assert document["leakage"] == {"shared_subjects": 0}
+    assert document["leakage"] == {"shared_subjects": 0, "shared_recordings": 0}
     assert document["cohort"]["generated"] is True
     assert list(document["tasks"]) == TASKS.split(",")
     assert document["tasks"]["rr_interval"]["ensemble"]["mae"]["value"] < 25

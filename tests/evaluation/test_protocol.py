@@ -98,7 +98,7 @@ def test_the_document_of_an_evaluation_keeps_the_contract(held_out: run.Evaluati
     cohort = Cohort.load(trained.manifest, HELD_OUT)
     assert (document["n_recordings"], document["n_subjects"]) == (len(cohort), len(set(cohort.subjects)))
     assert document["skipped"] == []
-    assert document["leakage"] == {"shared_subjects": 0}
+    assert document["leakage"] == {"shared_subjects": 0, "shared_recordings": 0}
     assert document["cohort"] == {"name": "manifest.csv", "generated": True}
     assert document["notice"] == enecg.NOTICE
     assert list(document["tasks"]) == [task.split(":")[0] for task in TASKS.split(",")]
@@ -122,7 +122,7 @@ def _qualities(cohort: Cohort) -> set[str]:
 def test_the_document_of_a_cross_validation_keeps_the_contract(cross_validated: run.Evaluation) -> None:
     document = cross_validated.document
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert document["leakage"] == {"shared_subjects": 0}
+    assert document["leakage"] == {"shared_subjects": 0, "shared_recordings": 0}
     assert list(document["tasks"]) == ["age", "sex", "arrhythmia", "findings"]
     for block in document["tasks"].values():
         _check_block(block, {"rhythm", "beat"})
@@ -223,26 +223,13 @@ def test_subjects_of_the_training_part_are_counted_and_told(trained: Trained) ->
     )  # fmt: skip
     both = Cohort.load(trained.manifest, f"({where}) and ({TRAINING})")
     assert 0 < len(set(both.subjects)) < found.document["n_subjects"]
-    assert found.document["leakage"] == {"shared_subjects": len(set(both.subjects))}
-    warning = f"warning: {len(set(both.subjects))} subjects were in the training part too; these results are too good"
+    leakage = {"shared_subjects": len(set(both.subjects)), "shared_recordings": len(both)}
+    assert found.document["leakage"] == leakage
+    warning = (
+        f"warning: {leakage['shared_subjects']} subjects and {len(both)} recordings were in the training part too; "
+        f"these results are too good"
+    )
     assert warning in told
-
-
-def test_a_bundle_knows_its_subjects_and_names_none(trained: Trained) -> None:
-    cohort = Cohort.load(trained.manifest)
-    bundle = enecg.load(trained.bundle)
-    inside = set(Cohort.load(trained.manifest, TRAINING).subjects)
-    assert set(run.shared_with_training(bundle.ensemble, cohort)) == inside
-    text = "".join(path.read_text("latin-1") for path in trained.bundle.rglob("*") if path.is_file())
-    assert not [name for name in (*cohort.subjects, *cohort.records) if name in text]
-
-
-def test_hashes_of_subjects_cannot_be_looked_up_in_another_bundle(trained: Trained) -> None:
-    whole, part = Cohort.load(trained.manifest), Cohort.load(trained.manifest, TRAINING)
-    assert set(part.subjects) < set(whole.subjects)
-    one, other = (set(run.training_facts(cohort, [])["subject_hashes"]) for cohort in (whole, part))
-    assert (len(one), len(other)) == (len(set(whole.subjects)), len(set(part.subjects)))
-    assert not one & other
 
 
 @pytest.mark.parametrize(

@@ -207,11 +207,11 @@ def test_document() -> None:
         n_recordings=N,
         n_subjects=60,
         skipped=[("a/b", "truncated")],
-        shared_subjects=["p1"],
+        leakage={"shared_subjects": 1, "shared_recordings": 0},
         cohort={"name": "x", "generated": True},
     )
     assert document["skipped"] == [{"record": "a/b", "reason": "truncated"}]
-    assert document["leakage"] == {"shared_subjects": 1}
+    assert document["leakage"] == {"shared_subjects": 1, "shared_recordings": 0}
     assert document.keys() == {"n_recordings", "n_subjects", "skipped", "leakage", "tasks", "cohort"}
     assert "p1" not in json.dumps(document, allow_nan=False)
 

@@ -62,7 +62,7 @@ def test_one_usable_recording_of_each_subject_counts(made: Made) -> None:
     (skipped,) = made.document["skipped"]
     assert skipped["record"] == "not/there"  # and the subject's next one is there
     assert made.document["protocol"]["folds"] == 3
-    assert made.document["leakage"] == {"shared_subjects": 0}
+    assert made.document["leakage"] == {"shared_subjects": 0, "shared_recordings": 0}
 
 
 def test_published_metrics_of_recipes_on_the_same_recordings(made: Made) -> None:

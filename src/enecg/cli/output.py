@@ -129,11 +129,15 @@ def results(document: Mapping[str, Any]) -> None:
             _interval(block["baselines"]["mean"][metric]) if "mean" in block["baselines"] else "–",
         ])  # fmt: skip
     columns = ("task", "n", "metric", "ensemble [95 %]", "best expert", "ensemble is", "uniform mean")
-    shared = document["leakage"]["shared_subjects"]
+    leakage = document["leakage"]
+    shared = "not known" if leakage["shared_subjects"] is None else leakage["shared_subjects"]
     _table(f"{document['n_recordings']} recordings of {document['n_subjects']} subjects", columns, rows)
     generated = " GENERATED ECGs: says nothing about patients." if document["cohort"].get("generated") else ""
     skipped = len(document["skipped"])
-    _print(f"skipped: {skipped}; subjects shared with the training part: {shared}.{generated} {NOTICE}")
+    _print(
+        f"skipped: {skipped}; shared with the training part: subjects {shared}, "
+        f"recordings {leakage['shared_recordings']}.{generated} {NOTICE}"
+    )
 
 
 def side_by_side(document: Mapping[str, Any]) -> None:

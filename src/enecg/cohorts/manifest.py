@@ -3,7 +3,7 @@
 Columns with a meaning of their own (any other may be a label):
 
 - `record`: the recording's file, or a WFDB record without extension, relative to the manifest's folder. Required.
-- `subject_id`: the person; where it is blank, the recording is its own subject.
+- `subject_id`: the person; where it is blank, the recording is its own subject. `3`, `3.0` and `00003` are one id.
 - `same_recording_as`: for a recording that is held twice, the other's `record` or any name that both rows give. Such
   rows belong to one subject: a copy among the training recordings would give a test recording's labels away.
 
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from enecg.cohorts import LAYOUTS
+from enecg.cohorts.identity import plain_id, plain_record
 from enecg.cohorts.layouts import enecg_jsonl as jsonlines
 from enecg.cohorts.query import matching
 from enecg.cohorts.split import shared_subjects as leakage
@@ -276,8 +277,8 @@ def _typed(column: pd.Series) -> pd.Series:
 
 
 def _check_unique(records: pd.Series, name: str) -> None:
-    """Refuse a record that is named twice, in whatever spelling of its path."""
-    places = records.map(os.path.normpath)
+    """Refuse a record that is named twice, in whatever spelling of its path, or by several of its files."""
+    places = records.map(plain_record)
     again = np.flatnonzero(places.duplicated() & (records != ""))
     if len(again):
         first = int(np.flatnonzero(places == places[again[0]])[0])
@@ -288,7 +289,7 @@ def _subjects(table: pd.DataFrame) -> list[str]:
     """The subject of each row; recordings held twice join the subjects that hold them."""
     own = table["record"].tolist()
     if "subject_id" in table.columns:
-        own = [subject or record for subject, record in zip(table["subject_id"], own, strict=True)]
+        own = [plain_id(subject) or record for subject, record in zip(table["subject_id"], own, strict=True)]
     if "same_recording_as" not in table.columns:
         return own
     group = {subject: subject for subject in own}
@@ -298,7 +299,7 @@ def _subjects(table: pd.DataFrame) -> list[str]:
             subject = group[subject]
         return subject
 
-    named = set(table["subject_id"]) if "subject_id" in table.columns else set()
+    named = set(map(plain_id, table["subject_id"])) if "subject_id" in table.columns else set()
     holder: dict[str, str] = {}
     links = table["same_recording_as"]
     wanted = set(links) - {""}

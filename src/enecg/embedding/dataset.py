@@ -30,6 +30,8 @@ class Gathered:
         refused: recordings that some of the experts have not seen, with reasons.
         quality: codes of what the quality check found in each recording; empty where nobody asked.
         notes: what was left out of each recording's file, in sentences; empty where nobody asked.
+        contents: content hash of each recording, hexadecimal.
+        copies: a sentence for each recording that is there twice under two subjects, who count as one here.
     """
 
     cohort: Cohort
@@ -38,13 +40,23 @@ class Gathered:
     refused: list[Skipped]
     quality: Sequence[tuple[str, ...]] = ()
     notes: Sequence[tuple[str, ...]] = ()
+    contents: Sequence[str] = ()
+    copies: Sequence[str] = ()
 
     def take(self, rows: np.ndarray) -> Gathered:
         """Some of the recordings."""
         embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
         quality = [self.quality[row] for row in rows] if self.quality else ()
         notes = [self.notes[row] for row in rows] if self.notes else ()
-        return replace(self, cohort=self.cohort.take(rows), embeddings=embeddings, quality=quality, notes=notes)
+        contents = [self.contents[row] for row in rows] if self.contents else ()
+        return replace(
+            self,
+            cohort=self.cohort.take(rows),
+            embeddings=embeddings,
+            quality=quality,
+            notes=notes,
+            contents=contents,
+        )
 
 
 def gather(
@@ -69,14 +81,54 @@ def gather(
             f"{cohort.name}: none of {len(cohort)} recordings can be used; first: {first.record}: {first.reason}"
         )
     embeddings = {name: _placed(matrix, rows, seen) for name, (matrix, rows) in found.items()}
-    kept = cohort.take(np.flatnonzero(seen))
+    contents = np.full(len(cohort), "", dtype="U64")
+    for expert in experts:
+        if (lacking := np.flatnonzero(seen & (contents == ""))).size:
+            contents[lacking] = np.array(store.contents(expert, cohort, marks), dtype="U64")[lacking]
+    hashes = contents[seen].tolist()
+    kept, copies = with_copies_joined(cohort.take(np.flatnonzero(seen)), hashes)
     held = set(kept.records)
     return Gathered(
         kept,
         embeddings,
         [each for each in report.skipped if each.record not in held],
         [each for each in report.skipped if each.record in held],
+        contents=hashes,
+        copies=copies,
     )
+
+
+def with_copies_joined(cohort: Cohort, contents: Sequence[str]) -> tuple[Cohort, list[str]]:
+    """Give one subject to all who hold the same recording: a split by subject then keeps copies together.
+
+    Args:
+        cohort: the recordings.
+        contents: content hash of each.
+
+    Returns:
+        The cohort, and a sentence for each recording that another subject holds as well.
+    """
+    subjects = cohort.subjects.tolist()
+    first: dict[str, int] = {}
+    joined: dict[str, str] = {}
+    notes = []
+
+    def head(subject: str) -> str:
+        while subject in joined:
+            subject = joined[subject]
+        return subject
+
+    for row, content in enumerate(contents):
+        other = first.setdefault(content, row) if content else row
+        one, two = head(subjects[other]), head(subjects[row])
+        if one != two:
+            joined[max(one, two)] = min(one, two)
+            pair = f"{cohort.records[other]} and {cohort.records[row]}"
+            notes.append(f"{pair} are one recording under two subjects, who are taken as one")
+    if not notes:
+        return cohort, []
+    table = cohort.table.assign(subject_id=[head(subject) for subject in subjects])
+    return replace(cohort, table=table), notes
 
 
 def with_quality(data: Gathered, workers: int | None = None) -> Gathered:

@@ -14,6 +14,7 @@ import numpy as np
 
 import enecg
 from enecg.cohorts.split import subject_folds
+from enecg.documents import LeakageCounts
 from enecg.embedding.dataset import Gathered
 from enecg.ensemble.ensemble import Ensemble
 from enecg.ensemble.expert_info import ExpertInfo
@@ -23,7 +24,7 @@ from enecg.ensemble.fitting.recipes import Recipe
 from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
 from enecg.evaluation.folds import Fold, Plan, run_folds
-from enecg.evaluation.leakage import hash_subjects, overlaps
+from enecg.evaluation.leakage import contrary_copies, identity_facts, overlaps, shared_recordings, shared_subjects
 from enecg.evaluation.report.figures import TaskFigures, figures
 from enecg.evaluation.scores import TaskPredictions, age_bands, result_document, score
 from enecg.tasks import Target, Task
@@ -68,7 +69,7 @@ def train(
 ) -> Ensemble:
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
     targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
-    facts = {**training_facts(data.cohort, targets), "left_out": left_out, "skipped": len(data.skipped)}
+    facts = {**training_facts(data, targets), "left_out": left_out, "skipped": len(data.skipped)}
     return fit(
         data.embeddings,
         targets,
@@ -92,16 +93,15 @@ def _targets(cohort: Cohort, tasks: Sequence[Task], parts: Sequence[np.ndarray])
     return targets, left_out
 
 
-def training_facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
-    """What a bundle keeps of its training part: counts, digest, salted hashes of the subjects, versions."""
-    digest = cohort.digest()
+def training_facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
+    """Return what a bundle keeps of its training part: counts, digest, what knows it again, versions."""
+    cohort = data.cohort
     return {
         "cohort": cohort.name,
         "recordings": len(cohort),
         "subjects": len(set(cohort.subjects)),
         "labelled": {target.task.name: int(target.known.sum()) for target in targets},
-        "digest": digest,
-        "subject_hashes": sorted(hash_subjects(set(cohort.subjects), digest)),
+        **identity_facts(cohort, data.contents),
         **versions(),
     }
 
@@ -110,12 +110,6 @@ def versions() -> dict[str, str]:
     """Versions that numbers depend on."""
     packages = {name: version(name) for name in ("numpy", "scipy", "torch", "lightgbm")}
     return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
-
-
-def shared_with_training(ensemble: Answering, cohort: Cohort) -> list[str]:
-    """Subjects of `cohort` that the ensemble was trained on."""
-    here = hash_subjects(set(cohort.subjects), ensemble.training["digest"])
-    return sorted(here[key] for key in here.keys() & set(ensemble.training["subject_hashes"]))
 
 
 def labels(ensemble: Answering, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
@@ -159,8 +153,12 @@ def evaluate(
         "Left out": "; ".join(missing) or "nothing",
         **_notes(data, ensemble.experts, targets.values()),
     }
-    shared = shared_with_training(ensemble, data.cohort)
-    found = _scored(data, targets, predictions, shared, provenance, replicates, seed, progress)
+    subjects = shared_subjects(ensemble.training, data.cohort.subjects)
+    leakage: LeakageCounts = {
+        "shared_subjects": None if subjects is None else len(subjects),
+        "shared_recordings": shared_recordings(ensemble.training, data.contents),
+    }
+    found = _scored(data, targets, predictions, leakage, provenance, replicates, seed, progress)
     return replace(found, left_out=missing)
 
 
@@ -200,7 +198,8 @@ def crossval(
         "Left out": "; ".join(left_out) or "nothing",
         **_notes(data, experts, targets.values()),
     }
-    found = _scored(data, targets, predictions, [], provenance, replicates, seed, progress)
+    leakage: LeakageCounts = {"shared_subjects": 0, "shared_recordings": 0}  # folds are split by both
+    found = _scored(data, targets, predictions, leakage, provenance, replicates, seed, progress)
     return replace(found, left_out=left_out, folds=done)
 
 
@@ -247,6 +246,10 @@ def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Targ
         notes["Left out of recordings"] = "; ".join(f"{note}: {n} recordings" for note, n in counted.most_common(10))
     if of_labels := [note for target in held for note in target.notes]:
         notes["Labels to be considered"] = "; ".join(of_labels)
+    if data.copies:
+        notes["Recordings under two subjects"] = f"{len(data.copies)}; first: {data.copies[0]}"
+    if contrary := contrary_copies(data.cohort, data.contents or [""] * len(data.cohort), held):
+        notes["Recordings with contrary labels"] = f"{len(contrary)}; first: {contrary[0]}"
     if problems:
         notes["Labels that could not be read"] = f"{len(problems)}, taken as missing; first: {problems[0]}"
     return notes | {f"Version of {name}": text for name, text in versions().items()}
@@ -256,7 +259,7 @@ def _scored(
     data: Gathered,
     targets: Mapping[str, Target],
     predictions: Mapping[str, TaskPredictions],
-    shared: Sequence[str],
+    leakage: LeakageCounts,
     provenance: Mapping[str, Any],
     replicates: int,
     seed: int,
@@ -282,7 +285,7 @@ def _scored(
         n_recordings=len(data.cohort),
         n_subjects=len(set(data.cohort.subjects)),
         skipped=[(each.record, each.reason) for each in data.skipped],
-        shared_subjects=shared,
+        leakage=leakage,
         cohort={"name": data.cohort.name, "generated": generated},
         provenance=provenance,
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from enecg.documents import LeakageCounts
 from enecg.ensemble.calibration import THRESHOLD_RULE
 from enecg.errors import InputError
 from enecg.evaluation.bootstrap import Estimate, bootstrap
@@ -187,7 +188,7 @@ def result_document(
     n_recordings: int,
     n_subjects: int,
     skipped: Iterable[tuple[str, str]] = (),
-    shared_subjects: Sequence[str] = (),
+    leakage: LeakageCounts | None = None,
     cohort: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def result_document(
         n_recordings: evaluated.
         n_subjects: evaluated.
         skipped: (record, reason) of each recording that could not be used.
-        shared_subjects: subjects that are in the training part as well; only their number enters the document.
+        leakage: how many subjects (None: they cannot be compared) and recordings are in the training part as well.
         cohort: facts for people: `name`, `generated` (bool), `description`.
         provenance: what it was trained on, versions, seeds: label -> text or number, in the order to be shown.
     """
@@ -206,7 +207,7 @@ def result_document(
         "n_recordings": n_recordings,
         "n_subjects": n_subjects,
         "skipped": [{"record": record, "reason": reason} for record, reason in skipped],
-        "leakage": {"shared_subjects": len(shared_subjects)},
+        "leakage": leakage or {"shared_subjects": 0, "shared_recordings": 0},
         "tasks": dict(tasks),
     }
     if cohort is not None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from enecg import NOTICE
 from enecg.evaluation.report import wording
-from enecg.evaluation.report.html import facts, leakage_words, masthead, page, rows_of_markdown, skipped_section
+from enecg.evaluation.report.html import facts, masthead, page, rows_of_markdown, skipped_section
 from enecg.evaluation.report.markup import Html, html, join
 from enecg.evaluation.report.sections import anchor, verdict
 from enecg.evaluation.report.tables import cell, column, table
@@ -156,7 +156,8 @@ def write_markdown(document: Mapping[str, Any]) -> str:
     recipes = list(document["recipes"])
     lines = [
         f"{document['n_recordings']:,} recordings of {document['n_subjects']:,} subjects: "
-        f"{document['protocol']['recordings']}; {document['protocol']['folds']} folds by subject. {leakage_words(0)}",
+        f"{document['protocol']['recordings']}; {document['protocol']['folds']} folds by subject. "
+        "No subject and no recording is in two folds.",
         f"**{NOTICE}**",
         "",
     ]

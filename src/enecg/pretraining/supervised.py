@@ -13,12 +13,12 @@ import torch
 
 from enecg import __version__
 from enecg.cohorts.manifest import Cohort
-from enecg.embedding.dataset import gather
+from enecg.embedding.dataset import Gathered, gather
 from enecg.embedding.store.store import Store
 from enecg.ensemble.fitting.labels import prepare
 from enecg.ensemble.heads.network import NETWORK_HEADS, FittedNetwork, train
 from enecg.errors import InputError
-from enecg.evaluation.leakage import hash_subjects
+from enecg.evaluation.leakage import identity_facts
 from enecg.experts.base import Card, Weights
 from enecg.experts.registry import CARD_FILE
 from enecg.experts.trained.supervised import KINDS, VIEWS
@@ -90,7 +90,7 @@ def pretrain_supervised(
     labels = Labels(name or out.resolve().name, licence, corpora, data_licence)
     content = {"kind": kind, "card": _card(kind, fitted, data.cohort, tasks, labels, out).as_dict()}
     content["pretraining"] = {
-        **_facts(data.cohort, targets),
+        **_facts(data, targets),
         "data_licence": data_licence,
         "skipped": len(data.skipped),
         "seed": seed,
@@ -102,15 +102,14 @@ def pretrain_supervised(
     return content
 
 
-def _facts(cohort: Cohort, targets: Sequence[Target]) -> dict[str, Any]:
-    digest = cohort.digest()
+def _facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
+    cohort = data.cohort
     return {
         "cohort": cohort.name,
-        "cohort_digest": digest,
+        "cohort_digest": cohort.digest(),
         "recordings": len(cohort),
         "outputs": [f"{target.task.name}: {name}" for target in targets for name in target.task.output_names],
-        "salt": digest,
-        "subject_hashes": sorted(hash_subjects(set(cohort.subjects), digest)),
+        **identity_facts(cohort, data.contents),
     }
 
 

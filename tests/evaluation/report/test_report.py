@@ -203,12 +203,12 @@ def test_notice_stands_wherever_predictions_do(whole: tuple[str, Page]) -> None:
 def test_leakage_is_an_alarm(parts: tuple[dict[str, Any], dict[str, TaskFigures]], tmp_path: Path) -> None:
     clean, page = written(parts[0], tmp_path)
     assert 'class="banner alarm"' not in clean
-    assert "No subject of this evaluation was in the training part." in page.text
-    leaking = {**parts[0], "leakage": {"shared_subjects": 3}}
+    assert "No subject and no recording of this evaluation was in the training part." in page.text
+    leaking = {**parts[0], "leakage": {"shared_subjects": 3, "shared_recordings": 4}}
     text, page = written(leaking, tmp_path)
     assert 'class="banner alarm"' in text
-    assert "3 subjects of this evaluation are also in the training part" in page.text
-    assert "3 subjects of this evaluation are also in the training part" in write_markdown(leaking)
+    assert "3 subjects and 4 recordings of this evaluation are also in the training part" in page.text
+    assert "3 subjects and 4 recordings of this evaluation are also in the training part" in write_markdown(leaking)
 
 
 def test_skipped_are_counted_and_the_first_listed(whole: tuple[str, Page]) -> None:

@@ -70,7 +70,7 @@ def test_the_packaged_networks_are_small_and_name_their_labels(name: str) -> Non
     expert = SupervisedExpert.load(PACKAGED / name)
     assert expert.card.label_corpora == ("PTB-XL",)
     assert (PACKAGED / name / "weights.safetensors").stat().st_size < 1_000_000
-    assert len(expert.subject_hashes) > 1000
+    assert len(expert.training["subject_hashes"]) > 1000
 
 
 def test_refuses_what_it_cannot_learn(trained: Trained, tmp_path: Path) -> None:

@@ -64,6 +64,13 @@ class Index:
                 matrix[here] = held[at[rows[here]] - self._starts[i]]
         return (matrix, rows) if sound.all() else (matrix[sound], rows[sound])
 
+    def contents(self, at: np.ndarray) -> list[str]:
+        """Return the content hash of the recording at each position as `find` gives them; empty for `NO_ROW`."""
+        if not len(self):
+            return [""] * len(at)
+        column = np.concatenate([shard.content for shard in self.shards])
+        return [column[position].decode() if position != NO_ROW else "" for position in at.tolist()]
+
     def holding(self, records: Sequence[str]) -> list[Place]:
         """The shards that hold the rows of some record ids, as far as there are any."""
         at = self.find("record", records)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from enecg import NOTICE
+from enecg.documents import LeakageCounts
 from enecg.evaluation.report import wording
 from enecg.evaluation.report.figures import TaskFigures
 from enecg.evaluation.report.markup import Html, html, join
@@ -87,8 +88,8 @@ def masthead(document: Mapping[str, Any], title: str, kind_note: str) -> Html:
     banners = []
     if cohort.get("generated"):
         banners.append(_banner("generated", "Generated cohort: no real patients.", GENERATED))
-    if shared := document["leakage"]["shared_subjects"]:
-        banners.append(_banner("alarm", f"Leakage: {shared:,} subjects were trained on.", leakage_words(shared)))
+    if (leakage := document["leakage"])["shared_subjects"] or leakage["shared_recordings"]:
+        banners.append(_banner("alarm", "Leakage: these are data of the training part.", leakage_words(leakage)))
     links = [
         html('<li><a href="#{id}">{name}</a></li>', id=anchor(i), name=name) for i, name in enumerate(document["tasks"])
     ]
@@ -109,11 +110,20 @@ def _banner(style: str, strong: str, words: str) -> Html:
     )  # fmt: skip
 
 
-def leakage_words(shared: int) -> str:
-    """What the leakage check says."""
-    if shared:
-        return f"{shared:,} subjects of this evaluation are also in the training part; its numbers are too good."
-    return "No subject of this evaluation was in the training part."
+def leakage_words(leakage: LeakageCounts) -> str:
+    """Return what the leakage check found, in sentences."""
+    subjects, recordings = leakage["shared_subjects"], leakage["shared_recordings"]
+    if subjects or recordings:
+        return (
+            f"{subjects or 0:,} subjects and {recordings:,} recordings of this evaluation are also in the training "
+            "part. Its numbers are too good."
+        )
+    if subjects is None:
+        return (
+            "No recording of this evaluation was in the training part. Subjects could not be compared: the bundle "
+            "was fitted with another subject key (ENECG_SUBJECT_KEY)."
+        )
+    return "No subject and no recording of this evaluation was in the training part."
 
 
 def _summary(tasks: Mapping[str, Block]) -> Html:
@@ -163,8 +173,8 @@ def _verdicts(block: Block) -> Html:
 
 def skipped_section(document: Mapping[str, Any]) -> Html:
     """Leakage check, and the recordings that were skipped: counted by reason, the first ones by name."""
-    skipped, shared = document["skipped"], document["leakage"]["shared_subjects"]
-    parts = [html("<p>Leakage check by subject: {words}</p>", words=leakage_words(shared))]
+    skipped = document["skipped"]
+    parts = [html("<p>Leakage check: {words}</p>", words=leakage_words(document["leakage"]))]
     if not skipped:
         parts.append(html("<p>No recording was skipped.</p>"))
     else:
@@ -206,7 +216,7 @@ def write_markdown(document: Mapping[str, Any]) -> str:
         lines += [f"> **Generated cohort: no real patients.** {GENERATED}", ""]
     where = f" ({_escaped(cohort['name'])})" if "name" in cohort else ""
     lines.append(f"{document['n_recordings']:,} recordings of {document['n_subjects']:,} subjects{where}.")
-    lines += [leakage_words(document["leakage"]["shared_subjects"]), f"**{NOTICE}**", ""]
+    lines += [leakage_words(document["leakage"]), f"**{NOTICE}**", ""]
     lines += [*(f"- {_escaped(line)}" for line in wording.headline(document["tasks"])), ""]
     rows = []
     for name, block in document["tasks"].items():

@@ -76,7 +76,7 @@ class SupervisedExpert(Expert):
 
     Attributes:
         trained_on: name of the expert that networks of this kind are trained on.
-        subject_hashes: of the subjects that it was trained on, salted by `salt`.
+        training: what its card keeps to know its training part again.
     """
 
     chunk = 64
@@ -86,7 +86,7 @@ class SupervisedExpert(Expert):
     ) -> None:
         self.card = card
         self.trained_on = KINDS[kind]
-        self.salt, self.subject_hashes = pretraining["salt"], frozenset(pretraining["subject_hashes"])
+        self.training = pretraining if "salt" not in pretraining else {**pretraining, "digest": pretraining["salt"]}
         self.device = pick_device(device)
         self.module = module.to(self.device).requires_grad_(False).eval()
         self._view = VIEWS[self.trained_on]()
