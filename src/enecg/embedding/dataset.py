@@ -84,7 +84,7 @@ def gather(
     contents = np.full(len(cohort), "", dtype="U64")
     for expert in experts:
         if (lacking := np.flatnonzero(seen & (contents == ""))).size:
-            contents[lacking] = np.array(store.contents(expert, cohort, marks), dtype="U64")[lacking]
+            contents[lacking] = np.array(store.contents(expert, cohort, stamps), dtype="U64")[lacking]
     hashes = contents[seen].tolist()
     kept, copies = with_copies_joined(cohort.take(np.flatnonzero(seen)), hashes)
     held = set(kept.records)

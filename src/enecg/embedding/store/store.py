@@ -110,10 +110,10 @@ class Store:
 
         return _steady(loaded, self.path)
 
-    def contents(self, expert: Expert, cohort: Cohort, marks: Sequence[str] | None = None) -> list[str]:
+    def contents(self, expert: Expert, cohort: Cohort, stamps: Sequence[str] | None = None) -> list[str]:
         """Return the content hash of each recording of a cohort; empty where this expert's embedding is missing."""
         index = self.index(expert)
-        return index.contents(_locate(index, cohort, marks))
+        return index.contents(_locate(index, cohort, stamps))
 
     def writer(self, expert: Expert, index: Index | None = None) -> Writer:
         """A writer for one expert, a context manager; `index` when the caller has it already."""
