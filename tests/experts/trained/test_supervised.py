@@ -50,7 +50,7 @@ def test_where_its_labels_are_known_networks_are_trained_anew(own: Path, trained
     rhythm = registry.create("rhythm")
     known, told = trained_anew(Cohort.load(trained.manifest, "fold <= 2"), [rhythm, expert])
     assert [each.card.name for each in known] == ["rhythm", expert.trained_on]
-    assert known[1].examples
+    assert known[1].network_input
     assert len(told) == 1 and expert.card.name in told[0]
     other, told = trained_anew(Cohort.load(trained.manifest, "fold == 5"), [rhythm, expert])
     assert [each.card.name for each in other] == ["rhythm", expert.card.name]
