@@ -63,7 +63,7 @@ def test_signals_are_those_that_an_expert_sees(cohort: Cohort, signals: Signals)
 def test_signals_are_read_once(cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     few = cohort.take(range(4))
     first = gather(few, INPUT, tmp_path, progress=False)
-    monkeypatch.setattr(gathering, "looking", None)
+    monkeypatch.setattr(gathering, "prepared_recordings", None)
     np.testing.assert_array_equal(gather(few, INPUT, tmp_path, progress=False).windows, first.windows)
     with pytest.raises(TypeError):
         gather(few, replace(INPUT, seconds=5.0), tmp_path, progress=False)
