@@ -186,7 +186,7 @@ def _budgets(versions: dict[str, Any]) -> list[str]:
                 value += f" ({_change(task, own['minus whole'])}, {lost:.2f} %)"
             told.append(value)
         kind, _, setting = label.partition(" ")
-        title = {"whole": "all five", "budget": f"`--budget {setting}`", "charge": f"`fit --charge {setting}`"}[kind]
+        title = {"whole": "all five", "budget": f"`--budget {setting}`"}[kind]
         rows.append([title, f"{100 * version['cost']:.1f} %", *told])
     return _table(["version", "cost", "age, MAE years", "sex, AUROC", "superclass", "arrhythmia"], rows)
 

@@ -17,7 +17,7 @@ Arguments that several of them take:
 - `runtime`: how experts' networks are run: `"torch"`, `"onnx"`, `"openvino"`, or with a precision `"torch bfloat16"`.
 - `store`: folder of the embedding store; by default in the user's cache.
 - `progress`: a progress bar on standard error, and lines for each step to `say`.
-- `say`: called with a line about whatever was skipped, could not be read or should be known; by default nobody is.
+- `say`: called with a line about whatever was skipped, could not be read or should be known; by default it is not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from enecg.bundle import Bundle, Say, load, nobody, predict, predict_archive
+from enecg.bundle import Bundle, Say, load, predict, predict_archive, silent
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding import pipeline
 from enecg.embedding.cluster import check_engine
@@ -62,7 +62,7 @@ def embed(
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> EmbedReport:
     """Run frozen experts over recordings and keep their embeddings; what the store has is not computed again.
 
@@ -107,7 +107,7 @@ def fit(
     recipe: str = "default",
     seed: int = 0,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> Bundle:
     """Train heads, weights and gate on a cohort; what the store lacks is embedded first.
 
@@ -151,7 +151,7 @@ def evaluate(
     replicates: int = 1000,
     seed: int = 0,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> Evaluation:
     """Evaluate a bundle on a cohort, with intervals, every expert alone, and baselines.
 
@@ -211,7 +211,7 @@ def crossval(
     jobs: int = 0,
     work: str | Path | None = None,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> Evaluation:
     """Cross-validate by subject: everything is fitted anew in each fold, and all answers are scored together.
 
@@ -268,7 +268,7 @@ def reproduce(
     jobs: int = 0,
     work: str | Path | None = None,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> Reproduction:
     """Follow EnECG's protocol with several recipes: of each subject one recording, folds by subject, side by side.
 
@@ -369,7 +369,7 @@ def _steps(progress: bool, say: Say) -> Callable[[str], None]:
     def told(line: str) -> None:
         say(f"  {line}")
 
-    return told if progress else nobody
+    return told if progress else silent
 
 
 def _tell_skipped(skipped: Sequence[Skipped], say: Say) -> None:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Say = Callable[[str], object]
 
 
-def nobody(line: str) -> None:
-    """Nobody is told."""
+def silent(line: str) -> None:
+    """Ignore a line."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Bundle:
     """An ensemble with its experts, ready to answer: from `fit` or `load`, for `evaluate` and `predict`.
 
     Attributes:
-        ensemble: heads, weights, gate and calibration of every task.
-        experts: whose embeddings it takes.
+        ensemble: heads, weights, gates and calibration of every task, or a version of it within a budget.
+        experts: whose embeddings it reads.
         digest: the saved bundle's hash, which predictions carry; None until it is saved.
         skipped: recordings that could not be used for training, with reasons; empty when it was loaded.
     """
@@ -154,7 +154,7 @@ def predict_archive(
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
-    say: Say = nobody,
+    say: Say = silent,
 ) -> ArchiveSummary:
     """Answer all tasks of a bundle for a whole archive, written to Parquet as they come, in constant memory.
 
@@ -168,7 +168,7 @@ def predict_archive(
         engine: `local`, or `ray` for the processors of a cluster, with the same bytes.
         address: of a Ray cluster; by default one on this machine.
         progress: show it.
-        say: told what was not answered, which is in the rows too.
+        say: called with a line for what was not answered, which is in the rows too.
 
     Raises:
         InputError: the bundle is wrong, nothing is there, or it cannot be written.

@@ -44,7 +44,7 @@ class ArchivePortion:
 
 @dataclass
 class AnsweredPortion:
-    """What became of a portion.
+    """The result of a portion.
 
     Attributes:
         number: of the portion.
@@ -63,7 +63,7 @@ class AnsweredPortion:
 
 @dataclass
 class ArchiveSummary:
-    """What became of an archive.
+    """The result of an archive.
 
     Attributes:
         n: recordings.
@@ -89,7 +89,7 @@ class ArchiveSummary:
         self.failed += answered.failed[: SHOWN - len(self.failed)]
 
     def counted(self, found: Iterable[AnsweredPortion]) -> Iterator[None]:
-        """Count portions, and pass on their recordings."""
+        """Count portions, and yield once for each of their recordings."""
         for each in found:
             self.take(each)
             yield from [None] * each.n
@@ -129,7 +129,7 @@ class ArchiveWork:
 
 
 class ArchiveWorker:
-    """Answers portions, in this process or on a node."""
+    """A worker that answers portions, in this process or on a node of a cluster."""
 
     def __init__(self, work: ArchiveWork) -> None:
         self._work = work
@@ -256,13 +256,13 @@ class _Folder:
             yield each
 
     def clean(self) -> None:
-        """Remove what the same bundle said of the archive when other recordings were in it."""
+        """Remove the rows that the same bundle wrote when the archive held other recordings."""
         for name in self._old.keys() - self._names.values():
             files.remove(files.join(self._out, name))
 
 
 def _name(work: ArchiveWork, portion: ArchivePortion) -> str:
-    """The name of a portion's file: another one when a recording, the bundle or an option is another."""
+    """Return the name of a portion's file; it changes with the recordings, the bundle and the options."""
     stamps = list(source.file_stamps(item.at for item in portion.items))
     items = [[item.record, item.reason, stamp] for item, stamp in zip(portion.items, stamps, strict=True)]
     text = json.dumps([work.bundle, work.rate, work.unit, work.ignore_checksums, items])

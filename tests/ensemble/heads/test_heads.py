@@ -204,7 +204,7 @@ def test_some_rows_choose_the_penalty_of_many(monkeypatch: pytest.MonkeyPatch) -
     x, target = regression(900, 40)
     z = Standard.fit(x)(x)
     whole = Ridges(z).solve(np.arange(900), target.y)
-    monkeypatch.setattr(linear, "LOOKED", 300)
+    monkeypatch.setattr(linear, "MAX_LEFT_OUT", 300)
     looked = Ridges(z).solve(np.arange(900), target.y)
     assert abs(np.log10(whole[2][0] / looked[2][0])) < 0.6
     assert np.corrcoef(z @ whole[0][:, 0], z @ looked[0][:, 0])[0, 1] > 0.999

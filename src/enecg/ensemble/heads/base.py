@@ -93,10 +93,12 @@ class Head(ABC):
     Attributes:
         kind: the name in recipes and reports.
         bag: True when the final head is the mean of the cross-fitted ones, False when it is fitted again on all rows.
+        contract_sizes: dimensions of the experts in the contract suite, whose embeddings lie side by side.
     """
 
     kind: ClassVar[str]
     bag: ClassVar[bool] = False
+    contract_sizes: ClassVar[tuple[int, ...]] = (6, 8)
 
     @abstractmethod
     def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedHead:

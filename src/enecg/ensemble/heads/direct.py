@@ -56,4 +56,4 @@ class Direct(Head):
     @override
     @classmethod
     def example(cls, sizes: Sequence[int]) -> Direct:
-        return cls([0])
+        return cls([0, 0])

@@ -122,4 +122,4 @@ class FeedForward(Head):
     @override
     @classmethod
     def example(cls, sizes: Sequence[int]) -> FeedForward:
-        return cls(hidden=32, epochs=15, lora_rank=2, lora_epochs=2)
+        return cls(hidden=32, epochs=8, rate=5e-3, batch=16, lora_rank=2, lora_epochs=2)

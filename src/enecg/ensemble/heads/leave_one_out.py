@@ -9,7 +9,7 @@ from typing_extensions import override
 
 # Relative to the mean squared length of a feature vector. Not lower: interpolation looks perfect to leave-one-out.
 ALPHAS = np.logspace(-2, 3.5, 23)
-LOOKED = 4096  # rows, at most, on which leave-one-out chooses the penalty
+MAX_LEFT_OUT = 4096  # rows, at most, on which leave-one-out chooses the penalty
 PORTION = 4096  # rows whose inner products are summed in single precision
 AXES = 4096  # of many rows with more features than this, so many principal axes are taken
 SPANNED = 16384  # rows, at most, whose principal axes these are
@@ -40,9 +40,9 @@ class Ridges:
             self._whole = self._inner(np.arange(len(features)))
 
     def solve(self, rows: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ridge for each column of `y` with its own penalty, chosen by exact leave-one-out.
+        """Fit a ridge for each column of `y` with its own penalty, chosen by exact leave-one-out.
 
-        Of more than `LOOKED` rows, so many are left out in turn, spread evenly.
+        Of more rows than `MAX_LEFT_OUT`, that many are left out in turn, spread evenly.
 
         Args:
             rows: positions of the rows to train on, ascending.
@@ -70,7 +70,7 @@ class Ridges:
         products = self._products[np.ix_(rows, rows)]
         middle = products.mean(0)
         values, left = np.linalg.eigh(products - middle - middle[:, None] + middle.mean())
-        return _Dual(self.features, rows, np.maximum(values, 0.0), _looked(len(rows)), left)
+        return _Dual(self.features, rows, np.maximum(values, 0.0), _left_out_rows(len(rows)), left)
 
     def _primal(self, rows: np.ndarray) -> _Basis:
         others = np.setdiff1d(np.arange(len(self.features)), rows, assume_unique=True)
@@ -80,10 +80,10 @@ class Ridges:
             products, total = self._inner(rows)
         values, right = np.linalg.eigh(products - np.outer(total, total / len(rows)))
         keep = values > 1e-9 * values[-1]
-        return _Primal(self.features, rows, values[keep], _looked(len(rows)), right[:, keep])
+        return _Primal(self.features, rows, values[keep], _left_out_rows(len(rows)), right[:, keep])
 
     def _inner(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inner products of features less their middle, and the sum of these, both float64."""
+        """Return inner products of features minus their mean, and the sum of these, both float64."""
         products = np.zeros((self.features.shape[1],) * 2)
         total = np.zeros(self.features.shape[1])
         for start in range(0, len(rows), PORTION):
@@ -94,7 +94,7 @@ class Ridges:
 
 
 def _principal_axes(features: np.ndarray, count: int) -> np.ndarray:
-    """Axes that span the leading principal components, all but exactly: float32 `[feature, count]`, orthonormal.
+    """Return axes that nearly span the leading principal components: float32 `[feature, count]`, orthonormal.
 
     By a randomised range finder with one power iteration (Halko, Martinsson and Tropp 2011).
     """
@@ -107,13 +107,13 @@ def _principal_axes(features: np.ndarray, count: int) -> np.ndarray:
     return span
 
 
-def _looked(count: int) -> np.ndarray:
-    """Positions of the rows of `count` that choose the penalty."""
-    return _spread(count, LOOKED)
+def _left_out_rows(count: int) -> np.ndarray:
+    """Return the positions of the rows of `count` that choose the penalty."""
+    return _spread(count, MAX_LEFT_OUT)
 
 
 def _spread(count: int, most: int) -> np.ndarray:
-    """Positions of at most so many rows of `count`, spread evenly."""
+    """Return the positions of at most `most` rows of `count`, spread evenly."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(int)
 
 
@@ -124,37 +124,37 @@ class _Basis(ABC):
         features: float32 `[row, feature]`, of all rows.
         rows: those that count.
         values: squared singular values `[component]`.
-        looked: positions in `rows` that choose the penalty.
+        left_out: positions in `rows` that choose the penalty.
         vectors: singular ones, float64 `[row or feature, component]`: the left ones, or the right ones.
     """
 
     def __init__(
-        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, looked: np.ndarray, vectors: np.ndarray
+        self, features: np.ndarray, rows: np.ndarray, values: np.ndarray, left_out: np.ndarray, vectors: np.ndarray
     ) -> None:
-        self.features, self.rows, self.values, self.looked, self.vectors = features, rows, values, looked, vectors
+        self.features, self.rows, self.values, self.left_out, self.vectors = features, rows, values, left_out, vectors
         self.mean = features[rows].mean(0, dtype=np.float64)
         self.unit = float(values.sum() / len(rows)) or 1.0
 
     @abstractmethod
     def left(self, positions: np.ndarray) -> np.ndarray:
-        """Left singular vectors at some positions in `rows`: float64 `[position, component]`."""
+        """Return left singular vectors at some positions in `rows`: float64 `[position, component]`."""
 
     @abstractmethod
     def _project(self, y: np.ndarray) -> np.ndarray:
-        """Left singular vectors times `y` `[len(rows), output]` of mean zero."""
+        """Return left singular vectors times `y` `[len(rows), output]` of mean zero."""
 
     @abstractmethod
     def coefficients(self, weights: np.ndarray) -> np.ndarray:
-        """float64 `[feature, output]` from weights of the left singular vectors."""
+        """Return float64 `[feature, output]` from weights of the left singular vectors."""
 
     def project(self, y: np.ndarray) -> np.ndarray:
-        """Left singular vectors times `y` `[len(rows), output]`: `[component, output]`."""
+        """Return left singular vectors times `y` `[len(rows), output]`: `[component, output]`."""
         return self._project(y - y.mean(0))
 
     def penalties(self, y: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Relative penalties `[output]` chosen by leave-one-out where `y` is known."""
-        left, projected = self.left(self.looked), self.project(y)
-        truth, judged, squares = (y - y.mean(0))[self.looked], known[self.looked], left**2
+        """Return relative penalties `[output]`, chosen by leave-one-out where `y` is known."""
+        left, projected = self.left(self.left_out), self.project(y)
+        truth, judged, squares = (y - y.mean(0))[self.left_out], known[self.left_out], left**2
         errors = np.empty((len(ALPHAS), y.shape[1]))
         for i, alpha in enumerate(ALPHAS):
             shrink = self.values / (self.values + alpha * self.unit)
@@ -164,21 +164,20 @@ class _Basis(ABC):
         return np.asarray(ALPHAS[errors.argmin(0)])
 
     def shrink(self, y: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        """Weights of the left singular vectors `[component, output]` with these penalties."""
+        """Return weights of the left singular vectors `[component, output]` with these penalties."""
         return np.asarray(self.project(y) / (self.values[:, None] + alpha * self.unit))
 
     def fill(self, y: np.ndarray, known: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        """`y` with what is not known as the ridge predicts that learns it, too: by conjugate gradients.
+        """Return `y` with unknown labels set to the prediction of the ridge that is fitted to them too.
 
-        What is predicted for the gaps is linear in what is put there; the residual of that, hat matrix less one, is
-        definite.
+        The prediction is linear in these labels, and the hat matrix minus one is definite: conjugate gradients solve it.
         """
         gaps = np.flatnonzero(~known.all(1))
         left, missing = self.left(gaps), ~known[gaps]
         shrink = self.values[:, None] / (self.values[:, None] + alpha * self.unit)
 
         def residual(put: np.ndarray) -> np.ndarray:
-            """What is put into the gaps less what is predicted of it."""
+            """Return the labels that are put in, minus their predictions."""
             return np.asarray(missing * (put - put.sum(0) / len(self.rows) - left @ (shrink * (left.T @ put))))
 
         change = np.zeros(missing.shape)
@@ -199,7 +198,7 @@ class _Basis(ABC):
 
 
 class _Dual(_Basis):
-    """From the inner products of rows: for more features than rows."""
+    """A decomposition by the inner products of rows, for more features than rows."""
 
     @override
     def left(self, positions: np.ndarray) -> np.ndarray:
@@ -216,7 +215,7 @@ class _Dual(_Basis):
 
 
 class _Primal(_Basis):
-    """From the inner products of features."""
+    """A decomposition by the inner products of features, for more rows than features."""
 
     @override
     def left(self, positions: np.ndarray) -> np.ndarray:

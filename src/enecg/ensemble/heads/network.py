@@ -21,10 +21,10 @@ from enecg.experts.networks.supervised import LEADS, NETS, SupervisedNet
 from enecg.tasks import Target
 from enecg.workers.threads import cpus
 
-# Share of each task's loss, by kind: of a rhythm's classes little, since a network that sees one beat could only learn
-# them by heart.
+# Share of each task's loss, by kind. The classes of a rhythm count little: a network that sees one beat could only
+# memorise them.
 SHARE: Final = {"regression": 2.0, "binary": 1.0, "multilabel": 1.5, "multiclass": 0.6}
-CHUNK: Final = 256  # recordings looked at a time
+CHUNK: Final = 256  # recordings per step of a prediction
 
 
 @register_head
@@ -82,7 +82,7 @@ class Network(Head):
         decay: weight decay.
         batch: recordings per step.
         mix: of the beta distribution of mixup.
-        crop: samples of the part of an example that a step looks at; 0 for all of it.
+        crop: samples of the random part of an example that a step uses; 0 for all of it.
     """
 
     net: str = "beat"
@@ -95,6 +95,12 @@ class Network(Head):
     crop: int = 0
     kind: ClassVar[str] = "network"
     bag: ClassVar[bool] = True
+    contract_sizes: ClassVar[tuple[int, ...]] = (LEADS * 100,)
+
+    @override
+    @classmethod
+    def example(cls, sizes: Sequence[int]) -> Network:
+        return cls(epochs=4, batch=32)
 
     @override
     def fit(self, x: np.ndarray, targets: Sequence[Target], subjects: np.ndarray, seed: int) -> FittedNetwork:
@@ -119,7 +125,7 @@ class Network(Head):
         return oof, Bag(fitted)
 
     def count(self, recordings: int) -> int:
-        """Steps of a training on so many recordings."""
+        """Return the number of steps of a training on so many recordings."""
         return min(self.epochs * max(recordings // self.batch, 1), self.steps)
 
 
@@ -130,7 +136,7 @@ NETWORK_HEADS: Final = {
 
 
 def one_cycle(done: float, warm: float) -> float:
-    """Share of the highest learning rate: up over the first part `warm` of a run, then down to zero (Smith 2018)."""
+    """Return the share of the highest learning rate: it rises over the part `warm` of a run, then falls to zero."""
     return 0.5 * (1 - cos(pi * done / warm)) if done < warm else 0.5 * (1 + cos(pi * (done - warm) / (1 - warm)))
 
 
@@ -215,12 +221,12 @@ class _AllLabels:
 
 
 def _examples(x: np.ndarray) -> Tensor:
-    """`[recording, lead, sample]`; a lead that is not there is zero."""
+    """Return `[recording, lead, sample]`; an absent lead is zero."""
     return torch.from_numpy(np.nan_to_num(np.asarray(x, np.float32)).reshape(len(x), LEADS, -1))
 
 
 def _cropped(signal: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    """A part of each example, from a random place."""
+    """Return a part of each example, from a random place."""
     spare = signal.shape[-1] - size
     if not size or spare <= 0:
         return signal
@@ -229,7 +235,7 @@ def _cropped(signal: Tensor, size: int, rng: np.random.Generator) -> Tensor:
 
 
 def _augmented(signal: Tensor, generator: torch.Generator) -> Tensor:
-    """Each lead with another gain, some of them lost, all with a little noise and shifted a little."""
+    """Return examples with random gains, lost leads, noise and small shifts."""
     count, leads, _ = signal.shape
     device = signal.device
     gain = 1 + 0.1 * torch.randn((count, leads, 1), generator=generator, device=device)
@@ -240,5 +246,5 @@ def _augmented(signal: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _halved(value: Tensor) -> Tensor:
-    """In half precision, where it is a number with a fraction."""
+    """Return the tensor in half precision, if it is of floating point."""
     return value.half() if value.is_floating_point() else value

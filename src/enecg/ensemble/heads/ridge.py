@@ -16,7 +16,7 @@ from enecg.ensemble.heads.leave_one_out import Ridges
 from enecg.ensemble.heads.registry import register_head
 from enecg.tasks import Target
 
-SHARED: Final = 0.8  # of a group's rows must each of its tasks know, for them to share a decomposition
+SHARED: Final = 0.8  # of a group's rows that each of its tasks must label, so that they share a decomposition
 
 
 @register_head
@@ -36,7 +36,7 @@ class FittedLinear(FittedHead):
         return self.from_features(self.features(x))
 
     def from_features(self, z: np.ndarray) -> list[np.ndarray]:
-        """As `predict`, from mapped embeddings `[recording, feature]`."""
+        """Return scores as `predict`, from mapped embeddings `[recording, feature]`."""
         return [(z @ c).astype(np.float64) + b for c, b in zip(self.coefficients, self.intercepts, strict=True)]
 
     @property
@@ -69,7 +69,7 @@ class FittedLinear(FittedHead):
 
 @dataclass
 class Linear(Head):
-    """Ridge on a map of the embedding. The map looks at no label, so cross-fitting repeats only the regression."""
+    """Ridge on a map of the embedding; the map needs no labels, so cross-fitting repeats only the regression."""
 
     @abstractmethod
     def map(self, x: np.ndarray, seed: int) -> FeatureMap:
@@ -112,13 +112,13 @@ def _fit(features: FeatureMap, ridges: Ridges, targets: Sequence[Target], inside
 
 
 def _scores(target: Target) -> np.ndarray:
-    """What a ridge learns: values, or -1 and 1; NaN where a row is not labelled."""
+    """Return what a ridge learns: values, or -1 and 1; NaN where a row is not labelled."""
     y = target.y if target.task.kind == "regression" else 2 * target.y - 1
     return np.where(target.known[:, None], y, np.nan)
 
 
 def _alike(known: Sequence[np.ndarray]) -> list[list[int]]:
-    """Tasks in groups: each knows at least `SHARED` of the rows that its group knows."""
+    """Return the tasks in groups: each labels at least `SHARED` of the rows of its group."""
     groups: list[list[int]] = []
     for i in sorted(range(len(known)), key=lambda i: -int(known[i].sum())):
         for group in groups:
@@ -162,7 +162,7 @@ class Kernel(Linear):
 @register_head
 @dataclass
 class Joint(Linear):
-    """Ridge on several experts side by side, each of equal weight: the concatenation baseline.
+    """Ridge on the embeddings of several experts side by side, each of equal weight: the concatenation baseline.
 
     Attributes:
         sizes: the experts' dimensions, in the order of the columns.
@@ -184,7 +184,7 @@ class Joint(Linear):
 @register_head
 @dataclass
 class KernelSum(Linear):
-    """Ridge on the sum of several experts' kernels, each of equal weight: what they say together, not one by one.
+    """Ridge on the sum of several experts' kernels, each of equal weight: a function of all of them together.
 
     Attributes:
         sizes: the experts' dimensions, in the order of the columns.

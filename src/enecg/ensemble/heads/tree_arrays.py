@@ -1,8 +1,7 @@
 """LightGBM's trees as arrays: predicting needs numpy alone, all trees at once, and gives LightGBM's numbers.
 
-At every node a recording goes left or right, whether it comes by there or not. Each decision rules out the leaves on
-the other side; the one leaf that no decision of its tree rules out is the recording's (after QuickScorer: Lucchese et
-al., SIGIR 2015).
+Every node is evaluated for every recording. Each decision excludes the leaves on its other side; the only leaf that no
+decision excludes is the recording's leaf (QuickScorer: Lucchese et al., SIGIR 2015).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ class Forest:
     """Trees, filled up with nodes that rule nothing out and with leaves that are never reached.
 
     Attributes:
-        feature: int32 `[tree, node]`; column that is looked at.
+        feature: int32 `[tree, node]`; column that is compared.
         threshold: float64 `[tree, node]`; left if the number is not above it.
         decision: uint8 `[tree, node]`; LightGBM's decision type: what is missing, and where it goes.
         left, right: unsigned `[tree, node]`; one bit for each leaf that is possible after going there.
@@ -44,13 +43,13 @@ class Forest:
 
     @property
     def size(self) -> int:
-        """Values of leaves, and columns and thresholds of the splits: what was learned."""
+        """Count of the learned numbers: values of leaves, columns and thresholds of splits."""
         leaves = int(np.bitwise_count(np.bitwise_or(self.left, self.right)).max(1).sum())
         return 3 * leaves - 2 * len(self)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The trees of a model in LightGBM's text format, numerical features only."""
+        """Return the trees of a model in LightGBM's text format, numerical features only."""
         blocks = [block.partition("\n\n")[0] for block in text.split("\nTree=")[1:]]
         return cls.join([cls._tree(block) for block in blocks])
 
@@ -74,13 +73,13 @@ class Forest:
 
     @classmethod
     def constant(cls, value: float) -> Self:
-        """A tree that always says the same."""
+        """Return a tree with one leaf."""
         node = np.zeros((1, 1), np.uint8)
         return cls(node.astype(np.int32), node.astype(np.float64), node, node + 1, node + 1, np.full((1, 1), value))
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """All their trees, in order."""
+        """Return the trees of several forests, in order."""
         nodes, leaves = (max(getattr(part, name).shape[1] for part in parts) for name in ("left", "leaf"))
         mask = np.min_scalar_type(2**leaves - 1)
 
@@ -104,7 +103,7 @@ class Forest:
         )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Each tree's value, float64 `[recording, tree]`, from `[recording, feature]`; NaN is missing."""
+        """Return each tree's value, float64 `[recording, tree]`, for `[recording, feature]`; NaN is missing."""
         out = np.empty((len(x), len(self)))
         step = max(1, _CELLS // max(1, self.feature.size))
         for start in range(0, len(x), step):
@@ -135,12 +134,12 @@ class Forest:
 
     @cached_property
     def _unknown_goes_left(self) -> np.ndarray:
-        """Where a NaN goes: one where none was in training counts as zero."""
+        """Whether a NaN goes left; where training had no NaN, it counts as zero."""
         known = (self.decision & (_ZERO_IS_MISSING | _NAN_IS_MISSING)) > 0
         return np.where(known, self._missing_goes_left, self.threshold >= 0)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By name, for a bundle; `Forest(**arrays)` is the forest again."""
+        """Return the arrays by name, for a bundle; `Forest(**arrays)` is the forest again."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 

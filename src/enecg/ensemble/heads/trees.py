@@ -70,7 +70,7 @@ class Trees(Head):
         rounds: trees per output.
         rate: learning rate.
         leaves: leaves per tree.
-        columns: share of the columns that a tree may look at.
+        columns: share of the columns that a tree may use.
     """
 
     rounds: int = 300
