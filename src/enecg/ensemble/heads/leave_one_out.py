@@ -170,7 +170,7 @@ class _Basis(ABC):
     def fill(self, y: np.ndarray, known: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         """Return `y` with unknown labels set to the prediction of the ridge that is fitted to them too.
 
-        The prediction is linear in these labels, and the hat matrix minus one is definite: conjugate gradients solve it.
+        The prediction is linear in these labels, and the hat matrix minus one is definite: conjugate gradients apply.
         """
         gaps = np.flatnonzero(~known.all(1))
         left, missing = self.left(gaps), ~known[gaps]
