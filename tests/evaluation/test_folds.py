@@ -13,15 +13,15 @@ from enecg.cohorts.split import subject_folds
 from enecg.ensemble.fitting.recipes import Recipe
 from enecg.errors import InputError
 from enecg.evaluation import folds
-from enecg.evaluation.folds import Fold, Plan, run_folds
+from enecg.evaluation.folds import CrossValidation, Fold, run_folds
 
 RECIPE = Recipe("small", landmarks=32, gate_input="", closed_form=True)
 
 
-def _plan(n: int = 160) -> Plan:
+def _plan(n: int = 160) -> CrossValidation:
     embeddings, targets, subjects = make(n)
     fold = subject_folds(subjects, 3, 0)
-    return Plan(embeddings, targets[:3], subjects, fold, INFOS, RECIPE, 0, {"numpy": "2"})
+    return CrossValidation(embeddings, targets[:3], subjects, fold, INFOS, RECIPE, 0, {"numpy": "2"})
 
 
 def _same(one: Fold, other: Fold) -> None:
@@ -81,17 +81,17 @@ def test_a_refusal_in_a_process_is_told_here() -> None:
 
 
 def test_an_interrupted_run_goes_on(fitted: list[Fold], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit = Plan.run
+    fit = CrossValidation.run
     asked: list[int] = []
 
-    def interrupted(plan: Plan, k: int, progress: folds.Report) -> Fold:
+    def interrupted(plan: CrossValidation, k: int, progress: folds.Report) -> Fold:
         if k == 1 and 1 not in asked:
             asked.append(k)
             raise KeyboardInterrupt
         asked.append(k)
         return fit(plan, k, progress)
 
-    monkeypatch.setattr(Plan, "run", interrupted)
+    monkeypatch.setattr(CrossValidation, "run", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_folds(_plan(), 3, work=tmp_path)
     told: list[str] = []
@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on(fitted: list[Fold], tmp_path: Path, monkeypa
     assert asked == [0, 1, 1, 2]
     for one, other in zip(found, fitted, strict=True):
         _same(one, other)
-    monkeypatch.setattr(Plan, "run", None)  # nothing is left to fit
+    monkeypatch.setattr(CrossValidation, "run", None)  # nothing is left to fit
     for one, other in zip(run_folds(_plan(), 3, work=tmp_path), fitted, strict=True):
         _same(one, other)
     assert {path.suffix for path in tmp_path.rglob("*") if path.is_file()} == {".npz"}

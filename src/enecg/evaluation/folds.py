@@ -19,11 +19,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
-import enecg
 from enecg.embedding.reading import ONE_THREAD
 from enecg.ensemble import outputs as answers
 from enecg.ensemble.expert_info import ExpertInfo
@@ -31,10 +30,10 @@ from enecg.ensemble.fitting.fit import fit
 from enecg.ensemble.fitting.recipes import Recipe
 from enecg.ensemble.outputs import TaskOutput
 from enecg.errors import EnecgError, InputError
+from enecg.evaluation.code_version import code_hash
 from enecg.tasks import Target, Task
 
 Report = Callable[[str], None]
-_CODE: Final = ("tasks.py", "cohorts/split.py", "ensemble")  # what a fold's numbers depend on
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Fold:
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class CrossValidation:
     """What a cross-validation fits.
 
     Attributes:
@@ -80,16 +79,16 @@ class Plan:
     @property
     def key(self) -> str:
         """sha256 of all that determines the folds."""
-        told = {
+        settings = {
             "recipe": asdict(self.recipe),
             "seed": self.seed,
             "experts": [info.as_dict() for info in self.experts],
             "tasks": [target.task.as_dict() for target in self.targets],
             "subjects": self.subjects.tolist(),
             "versions": dict(self.versions),
-            "code": _code(),
+            "code": code_hash(fit.__module__),
         }
-        found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+        found = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         arrays = [*(target.y for target in self.targets), self.fold, *self.embeddings.values()]
         for array in arrays:
             found.update(np.ascontiguousarray(array).data)
@@ -115,7 +114,7 @@ class Plan:
 
 
 def run_folds(
-    plan: Plan, count: int, *, jobs: int = 0, work: Path | None = None, progress: Report = lambda _: None
+    plan: CrossValidation, count: int, *, jobs: int = 0, work: Path | None = None, progress: Report = lambda _: None
 ) -> list[Fold]:
     """Fit all folds.
 
@@ -157,7 +156,7 @@ def run_folds(
 
 
 @contextmanager
-def _laid_out(plan: Plan) -> Iterator[Path]:
+def _laid_out(plan: CrossValidation) -> Iterator[Path]:
     """The plan in files: embeddings are mapped into memory by every process, and not copied."""
     with tempfile.TemporaryDirectory(prefix="enecg-folds-") as name:
         folder = Path(name)
@@ -214,7 +213,7 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever a library prints must not come between
     told = pickle.loads((folder / "plan.pickle").read_bytes())
     names = told.pop("names")
-    plan = Plan({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **told)
+    plan = CrossValidation({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **told)
     try:
         save(plan.run(k, lambda line: print("line", line, file=out)), folder / f"fold-{k}.npz")
     except InputError as error:
@@ -269,15 +268,6 @@ def _put_together(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         parts = {key: _put_together(part, arrays) for key, part in told["of"].items()}
         return getattr(answers, told["made"])(**parts) if "made" in told else parts
     return told["value"]
-
-
-def _code() -> str:
-    """sha256 of the source that a fold's numbers depend on: a fold of other code is another fold."""
-    root, found = Path(enecg.__file__).parent, hashlib.sha256()
-    for name in _CODE:
-        for file in sorted((root / name).rglob("*.py")) if (root / name).is_dir() else [root / name]:
-            found.update(file.read_bytes())
-    return found.hexdigest()
 
 
 def _peak() -> int:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +21,8 @@ from enecg.ensemble.fitting.labels import drop_rare_classes
 from enecg.ensemble.fitting.recipes import Recipe
 from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
-from enecg.evaluation.folds import Fold, Plan, run_folds
+from enecg.evaluation.code_version import versions
+from enecg.evaluation.folds import CrossValidation, Fold, run_folds
 from enecg.evaluation.leakage import contrary_copies, identity_facts, overlaps, shared_recordings, shared_subjects
 from enecg.evaluation.report.figures import TaskFigures, figures
 from enecg.evaluation.scores import TaskPredictions, age_bands, result_document, score
@@ -106,12 +105,6 @@ def training_facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions that numbers depend on."""
-    packages = {name: version(name) for name in ("numpy", "scipy", "torch", "lightgbm")}
-    return {"enecg": enecg.__version__, "python": platform.python_version(), **packages}
-
-
 def labels(ensemble: Answering, cohort: Cohort) -> tuple[dict[str, Target], list[str]]:
     """The labels that a cohort has for the tasks of an ensemble.
 
@@ -186,7 +179,7 @@ def crossval(
     learned, left_out = _targets(data.cohort, tasks, [fold != k for k in range(folds)])
     targets = {target.task.name: target for target in learned}
     chosen = recipe or Recipe()
-    plan = Plan(data.embeddings, learned, data.cohort.subjects, fold, experts, chosen, seed, versions())
+    plan = CrossValidation(data.embeddings, learned, data.cohort.subjects, fold, experts, chosen, seed, versions())
     done = run_folds(plan, folds, jobs=jobs, work=work, progress=progress)
     parts = [(each.rows, each.outputs) for each in done]
     predictions = {name: _pooled(target, parts) for name, target in targets.items()}
