@@ -43,6 +43,7 @@ def card() -> Card:
         licence="MIT",
         dim=64,
         parameters=sum(parameter.numel() for parameter in Network().parameters()),
+        padding="zeros",
         input=InputSpec(rate=100.0, seconds=10.0, band=(0.5, 40.0), scaling="lead_zscore"),
         corpora=("PTB-XL",),  # what it was trained on: reports warn where a cohort is one of these
         weights=Weights(file=WEIGHTS.name, sha256=sha256_of(WEIGHTS) if WEIGHTS.is_file() else None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
@@ -19,7 +20,6 @@ from enecg.experts.analytic.rocket import (
     STEP,
     RocketExpert,
     draw,
-    fit_biases,
     packaged_biases,
 )
 from enecg.experts.inputs import Batch, prepare
@@ -154,6 +154,8 @@ def test_the_packaged_thresholds_are_quantiles_of_real_recordings(expert: Rocket
 
 
 def test_thresholds_can_be_fitted_again(real: np.ndarray) -> None:
+    path = Path(__file__).parents[3] / "scripts" / "rocket_biases.py"
+    fit_biases = runpy.run_path(str(path))["fit_biases"]
     kernels = draw(SEED, 1000, features=168)
     biases = fit_biases(real[:20], kernels, windows=4)
     assert biases.dtype == np.float16

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from enecg.experts.networks.st_mem import Jepa, Shape, StMem
-from enecg.experts.networks.transformer import Block, Layer, rename, seen_by_all
+from enecg.experts.networks.transformer import Layer, TransformerBlock, rename, seen_by_all
 
 
 def test_block_equals_the_encoder_layer_of_torch() -> None:
     torch.manual_seed(0)
-    own = Block(16, 4, 32).eval()
+    own = TransformerBlock(16, 4, 32).eval()
     other = nn.TransformerEncoderLayer(16, 4, 32, activation="gelu", batch_first=True, norm_first=True).eval()
     names = (
         (r"^qkv\.", "self_attn.in_proj_"), (r"^proj\.", "self_attn.out_proj."),
@@ -39,7 +39,7 @@ def test_layer_equals_the_encoder_layer_of_torch(norm_first: bool) -> None:
 
 def test_causal_block_does_not_look_ahead() -> None:
     torch.manual_seed(0)
-    block = Block(16, 4, 32, causal=True).eval()
+    block = TransformerBlock(16, 4, 32, causal=True).eval()
     tokens = torch.randn(1, 6, 16)
     with torch.inference_mode():
         before = block(tokens)

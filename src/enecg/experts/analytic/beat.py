@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from enecg.experts.analytic.features.beats import AFTER, BEAT_INPUT, BEFORE, MS, Beats, find_beats, steady
+from enecg.experts.analytic.features.beats import AFTER, BEAT_INPUT, BEFORE, MS, FoundBeats, find_beats, steady
 from enecg.experts.analytic.features.waves import pr_level
 from enecg.experts.base import Card, Expert
 from enecg.experts.inputs import Batch
@@ -38,7 +38,7 @@ class Beat(Expert):
 
     def encode(self, batch: Batch) -> np.ndarray:
         """float32 `[window, 1200]`; NaN for absent leads and for windows without a whole beat."""
-        beats: Beats = batch.once("steady", steady).once("beats", find_beats)
+        beats: FoundBeats = batch.once("steady", steady).once("beats", find_beats)
         known = batch.present & (beats.whole > 0)[:, None]
         level = np.where(known[..., None], beats.typical - pr_level(beats.typical), np.float32(np.nan))
         return level.reshape(len(level), -1).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from typing_extensions import override
 
 from enecg.experts.analytic.features.amplitude import amplitude_columns
-from enecg.experts.analytic.features.beats import BEAT_INPUT, Beats, find_beats, steady
+from enecg.experts.analytic.features.beats import BEAT_INPUT, FoundBeats, find_beats, steady
 from enecg.experts.analytic.features.columns import Columns, named
 from enecg.experts.analytic.features.limb import limb_scale
 from enecg.experts.analytic.features.morphology import (
@@ -87,7 +87,7 @@ class Morphology(Expert):
 def measure(batch: Batch) -> Columns:
     """All measurements of each window of a batch."""
     batch = batch.once("steady", steady)
-    beats: Beats = batch.once("beats", find_beats)
+    beats: FoundBeats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
     rr_ms, rr_known = mean_rr(beats)
     p_found = has_p_wave(beats)

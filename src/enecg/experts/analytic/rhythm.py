@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from typing_extensions import override
 
-from enecg.experts.analytic.features.beats import BEAT_INPUT, Beats, find_beats, steady
+from enecg.experts.analytic.features.beats import BEAT_INPUT, FoundBeats, find_beats, steady
 from enecg.experts.analytic.features.columns import Columns, named
 from enecg.experts.analytic.features.rhythm import agreement_columns, rr_columns, shape_columns, spectrum_columns
 from enecg.experts.base import Card, Expert
@@ -50,7 +50,7 @@ class Rhythm(Expert):
 def measure(batch: Batch) -> Columns:
     """All measurements of each window of a batch."""
     batch = batch.once("steady", steady)
-    beats: Beats = batch.once("beats", find_beats)
+    beats: FoundBeats = batch.once("beats", find_beats)
     columns = Columns(batch.present)
     rr_columns(columns, beats)
     agreement_columns(columns, beats)

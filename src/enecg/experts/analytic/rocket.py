@@ -97,38 +97,6 @@ def draw(seed: int, samples: int, leads: int = 12, features: int = FEATURES) -> 
     return Kernels(dilations, thresholds, rank < chosen[..., None])
 
 
-def fit_biases(signal: np.ndarray, kernels: Kernels, seed: int = SEED, windows: int = 16) -> np.ndarray:
-    """Thresholds of all features from training signals: quantiles of each kernel's convolution on windows drawn
-    at random, the quantiles evenly spread by the golden ratio.
-
-    The paper draws one window per kernel; several make the thresholds those of a population. The packaged thresholds
-    are those of all windows of PTB-XL's folds 1-8 in the manifest's order, with `draw(SEED, 1000)`.
-
-    Args:
-        signal: float32 `[window, lead, sample]`, prepared as the card says.
-        kernels: from `draw`.
-        seed: for the choice of windows.
-        windows: how many are drawn for each kernel.
-
-    Returns:
-        float16 `[feature]`, in the unit of the signal.
-    """
-    import torch
-
-    rng = np.random.default_rng([seed, 1])
-    levels = (np.arange(1, KERNELS * kernels.thresholds.sum() + 1) * (np.sqrt(5) + 1) / 2) % 1
-    biases = np.empty(len(levels), np.float16)
-    start, taps = 0, torch.from_numpy(_weights())
-    for step, (dilation, count) in enumerate(zip(kernels.dilations, kernels.thresholds, strict=True)):
-        weights = _side_by_side(torch.from_numpy(kernels.leads[step]), taps)
-        for kernel in range(KERNELS):
-            drawn = _quantise(torch.from_numpy(signal[rng.integers(0, len(signal), windows)]))
-            values = _Room(drawn, 1).convolve(weights[kernel : kernel + 1], int(dilation)).numpy() / STEP
-            biases[start : start + count] = np.quantile(values, levels[start : start + count])
-            start += count
-    return biases
-
-
 class _Room:
     """Where the windows of a chunk are convolved: memory that is used again for each dilation.
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 WIDTHS: Final = (48, 64, 96, 128)  # channels of the stages; each halves the rate
 
 
-class Block(nn.Module):
+class ConvolutionalBlock(nn.Module):
     """Two convolutions around a shortcut (He et al. 2016), the first with stride 2."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -42,7 +42,7 @@ class Encoder(nn.Module):
         stem = nn.Sequential(
             nn.Conv1d(leads, widths[0], 15, stride=2, padding=7, bias=False), nn.BatchNorm1d(widths[0]), nn.ReLU()
         )
-        blocks = [Block(inputs, outputs) for inputs, outputs in pairwise(widths)]
+        blocks = [ConvolutionalBlock(inputs, outputs) for inputs, outputs in pairwise(widths)]
         self.stages = nn.ModuleList([stem, *blocks])
 
     def hidden(self, signal: torch.Tensor) -> list[torch.Tensor]:

@@ -57,7 +57,7 @@ class SameConv(nn.Module):
         return padded
 
 
-class Block(nn.Module):
+class Net1dBlock(nn.Module):
     """Three convolutions, a gate for each channel, and a shortcut."""
 
     def __init__(self, before: int, after: int, stride: int, first: bool, shape: Net1dShape) -> None:
@@ -91,7 +91,7 @@ class Stage(nn.Module):
         super().__init__()
         self.block_list = nn.Sequential(
             *(
-                Block(after if i else before, after, 1 if i else 2, first and i == 0, shape)
+                Net1dBlock(after if i else before, after, 1 if i else 2, first and i == 0, shape)
                 for i in range(blocks)
             )
         )  # fmt: skip

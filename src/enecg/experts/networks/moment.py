@@ -59,7 +59,7 @@ class MomentShape:
     reach: int = 128
 
 
-class Block(nn.Module):
+class T5Block(nn.Module):
     """Self-attention and a gated perceptron, each behind its norm and beside a residual path, without biases."""
 
     def __init__(self, shape: MomentShape) -> None:
@@ -100,7 +100,7 @@ class Moment(nn.Module):
         self.patches = nn.Linear(shape.patch, shape.width, bias=False)
         self.register_buffer("places", torch.zeros(1, shape.places, shape.width))
         self.distances = nn.Embedding(shape.buckets, shape.heads)
-        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.layers))
+        self.blocks = nn.ModuleList(T5Block(shape) for _ in range(shape.layers))
         self.norm = nn.RMSNorm(shape.width, eps=_EPS)
 
     def tokens(self, leads: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from enecg.experts.networks.transformer import Block
+from enecg.experts.networks.transformer import TransformerBlock
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Shape:
 
     def blocks(self, qkv_bias: bool = True) -> nn.ModuleList:
         """The stack of blocks."""
-        return nn.ModuleList(Block(self.width, self.heads, self.hidden, qkv_bias) for _ in range(self.depth))
+        return nn.ModuleList(TransformerBlock(self.width, self.heads, self.hidden, qkv_bias) for _ in range(self.depth))
 
 
 # Names in the files of ST-MEM and MERL, and those of the modules here.

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from enecg.errors import WeightsError
 from enecg.experts.networks.lead_selection import averaged, kept
-from enecg.experts.networks.transformer import Block, rename
+from enecg.experts.networks.transformer import TransformerBlock, rename
 
 if TYPE_CHECKING:
     from enecg.experts.weights import State
@@ -105,7 +105,7 @@ class Tempo(nn.Module):
         self.register_buffer("prompts", torch.zeros(len(PARTS), len(PROMPTS[0]), shape.width))
         self.wpe = nn.Embedding(shape.places, shape.width)
         self.blocks = nn.ModuleList(
-            Block(shape.width, shape.heads, 4 * shape.width, causal=True) for _ in range(shape.layers)
+            TransformerBlock(shape.width, shape.heads, 4 * shape.width, causal=True) for _ in range(shape.layers)
         )
         self.ln_f = nn.LayerNorm(shape.width)
         self.forecasts = forecasts

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from enecg.experts.weights import State
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Self-attention and a two-layer perceptron, each behind its norm and beside a residual path.
 
     ST-MEM, MERL's ViT, ECG-JEPA and TEMPO's GPT-2 are made of it.

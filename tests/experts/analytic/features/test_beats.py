@@ -11,7 +11,7 @@ from dipole import dipole, regular
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enecg.experts.analytic.features.beats import BEAT_INPUT, BEFORE, MOST, Beats, find_beats, steady
+from enecg.experts.analytic.features.beats import BEAT_INPUT, BEFORE, MOST, FoundBeats, find_beats, steady
 from enecg.experts.inputs import Batch, prepare
 from enecg.leads import CHEST, STANDARD
 from enecg.readers import read
@@ -21,7 +21,7 @@ CLEAR = ("I", "II", "aVR", "aVF", *CHEST)  # III and aVL look across this dipole
 MARKED = ("i", "ii", "v2", "v5")
 
 
-def beats_of(recording: Recording) -> Beats:
+def beats_of(recording: Recording) -> FoundBeats:
     return find_beats(steady(prepare(recording, BEAT_INPUT)))
 
 

@@ -32,7 +32,7 @@ _ALIKE = 0.5  # a beat that is less like the others is ectopic
 
 
 @dataclass(frozen=True, eq=False)
-class Beats:
+class FoundBeats:
     """What is known of the beats in each window of a batch.
 
     Attributes:
@@ -74,13 +74,13 @@ def steady(batch: Batch) -> Batch:
     return replace(batch, signal=batch.signal / unit[..., None], scale=batch.scale * unit, _memo={})
 
 
-def find_beats(batch: Batch) -> Beats:
+def find_beats(batch: Batch) -> FoundBeats:
     """Find and align the beats of each window of a `steady` batch.
 
     Use `batch.once("beats", find_beats)` to share the result.
     """
     windows, leads, samples = batch.signal.shape
-    out = Beats(
+    out = FoundBeats(
         at=np.full((windows, MOST), np.nan),
         count=np.zeros(windows, int),
         typical=np.zeros((windows, leads, BEFORE + AFTER), np.float32),
@@ -97,7 +97,7 @@ def find_beats(batch: Batch) -> Beats:
     return out
 
 
-def _fill(out: Beats, row: int, present: np.ndarray, signal: np.ndarray) -> None:
+def _fill(out: FoundBeats, row: int, present: np.ndarray, signal: np.ndarray) -> None:
     """Write what is found in `signal`, the leads and samples that are there, into one row of `out`."""
     energy = slope_energy(signal)
     out.energy[row, : len(energy)] = energy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from enecg.experts.analytic.features.beats import MS, Beats
+from enecg.experts.analytic.features.beats import MS, FoundBeats
 from enecg.experts.analytic.features.columns import Columns
 from enecg.experts.inputs import Batch
 from enecg.leads import STANDARD
@@ -16,21 +16,21 @@ _PREMATURE, _LATE = 0.85, 1.15  # of the median RR
 _P_ALIKE = 0.5  # correlation between beats before the QRS that shows a P wave
 
 
-def mean_rr(beats: Beats) -> tuple[np.ndarray, np.ndarray]:
+def mean_rr(beats: FoundBeats) -> tuple[np.ndarray, np.ndarray]:
     """Mean RR in ms `[window]`, 1000 where it is not known, and whether it is known."""
     rr = np.diff(beats.at, axis=1) * MS
     known: np.ndarray = np.isfinite(rr).sum(1) >= 1
     return np.where(known, _mean(rr), 1000), known
 
 
-def has_p_wave(beats: Beats) -> np.ndarray:
+def has_p_wave(beats: FoundBeats) -> np.ndarray:
     """bool `[window]`: before the QRS the beats are alike: there is a P wave that belongs to them."""
     alike = beats.alike[:, 1]
     found: np.ndarray = (np.isfinite(alike).sum(1) >= 2) & (_quantile(alike, 0.5) > _P_ALIKE)
     return found
 
 
-def rr_columns(columns: Columns, beats: Beats) -> None:
+def rr_columns(columns: Columns, beats: FoundBeats) -> None:
     """RR intervals and their variability.
 
     Time-domain measures as the Task Force (1996) defines them, on 10 s; turning points after Dash et al. (2009).
@@ -79,7 +79,7 @@ def rr_columns(columns: Columns, beats: Beats) -> None:
     )
 
 
-def agreement_columns(columns: Columns, beats: Beats) -> None:
+def agreement_columns(columns: Columns, beats: FoundBeats) -> None:
     """How alike the beats are: ectopy, P waves that come or stay away, noise."""
     known = np.isfinite(beats.alike).sum(2) >= 2
     for wave, part in enumerate(("qrs", "p", "t")):
@@ -101,7 +101,7 @@ def agreement_columns(columns: Columns, beats: Beats) -> None:
     columns.per_lead("spread_log", np.log(beats.spread + 1e-3), beats.whole >= 2)
 
 
-def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
+def spectrum_columns(columns: Columns, batch: Batch, beats: FoundBeats) -> None:
     """Power by frequency of the signal, and of what is left when the typical beat is taken away: atrial activity."""
     from scipy.ndimage import uniform_filter1d
 
@@ -131,7 +131,7 @@ def spectrum_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
     columns.per_lead("atrial_peak_share", share, found, ATRIAL_LEADS)
 
 
-def shape_columns(columns: Columns, batch: Batch, beats: Beats) -> None:
+def shape_columns(columns: Columns, batch: Batch, beats: FoundBeats) -> None:
     """Skewness and kurtosis of each lead, and the period at which the slope energy repeats itself."""
     cubed = batch.signal * batch.signal * batch.signal
     columns.per_lead("skewness", cubed.sum(2) / _samples(batch))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from enecg.experts.analytic.features.beats import AFTER, BEFORE, Beats
+from enecg.experts.analytic.features.beats import AFTER, BEFORE, FoundBeats
 from enecg.experts.analytic.features.limb import LEADS, LimbScale
 
 SIZE = BEFORE + AFTER
@@ -51,7 +51,7 @@ def pr_level(typical: np.ndarray) -> np.ndarray:
     return level
 
 
-def delineate(beats: Beats, limb: LimbScale, present: np.ndarray) -> Waves:
+def delineate(beats: FoundBeats, limb: LimbScale, present: np.ndarray) -> Waves:
     """Find the waves of each window's typical beat.
 
     QRS: from the greatest slope (root mean square over the leads) outwards to where it stays under 10 % of that for
