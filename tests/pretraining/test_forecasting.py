@@ -11,6 +11,7 @@ from enecg.experts import registry
 from enecg.experts.inputs import prepare
 from enecg.experts.network import NetworkExpert
 from enecg.experts.trained.forecasting import INPUT, TRAINING_INPUT, forecast_error, load_folder
+from enecg.pretraining.card import CardFacts
 from enecg.pretraining.forecasting import CROP, SETTINGS, Forecast, pretrain_forecaster
 from enecg.pretraining.signals import Signals
 from enecg.pretraining.training import TrainingSettings
@@ -74,7 +75,7 @@ def test_pretraining_makes_an_expert_that_is_found_by_its_folder(
 ) -> None:
     torch.set_num_threads(1)
     out = tmp_path / f"mine-{kind}"
-    content = pretrain_forecaster(kind, signals, out, corpora=("PTB-XL",), steps=2, progress=False)
+    content = pretrain_forecaster(kind, signals, out, facts=CardFacts(corpora=("PTB-XL",)), steps=2, progress=False)
     assert sorted(path.name for path in out.iterdir()) == ["card.json", "weights.safetensors"]
     assert content["card"]["corpora"] == ("PTB-XL",)
     expert = registry.create(registry.entry(str(out)).name)
@@ -94,7 +95,7 @@ def test_pretraining_makes_an_expert_that_is_found_by_its_folder(
 def test_changed_weights_are_refused(signals: Signals, tmp_path: Path) -> None:
     from enecg.experts.trained.dlinear import build
 
-    pretrain_forecaster("dlinear", signals, tmp_path, name="changed", steps=1, progress=False)
+    pretrain_forecaster("dlinear", signals, tmp_path, facts=CardFacts("changed"), steps=1, progress=False)
     file = tmp_path / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"\0\0")
     with pytest.raises(WeightsError, match="sha256"):

@@ -20,6 +20,7 @@ from enecg.experts.inputs import prepare
 from enecg.experts.trained.tiny import INPUT, WEIGHTS_FILE, TinyExpert
 from enecg.pretraining import contrastive as pretraining
 from enecg.pretraining import signals as gathering
+from enecg.pretraining.card import CardFacts
 from enecg.pretraining.contrastive import pretrain_tiny
 from enecg.pretraining.signals import Signals, gather
 from enecg.pretraining.training import ContrastiveSettings, Run, TwoViews, objective, views
@@ -85,15 +86,14 @@ def test_too_few_recordings_are_refused(signals: Signals, tmp_path: Path) -> Non
 
 def test_an_expert_is_made_that_can_be_named(cohort: Cohort, tmp_path: Path) -> None:
     out = tmp_path / "of-my-own"
-    told = pretrain_tiny(
-        cohort, out, steps=1, progress=False, licence="CC0-1.0", corpora=("Made",), data_licence="CC BY 4.0"
-    )
+    stated = CardFacts(licence="CC0-1.0", corpora=("Made",), data_licence="CC BY 4.0")
+    content = pretrain_tiny(cohort, out, steps=1, progress=False, facts=stated)
     assert {path.name for path in out.iterdir()} == {registry.CARD_FILE, WEIGHTS_FILE}
-    assert json.loads((out / registry.CARD_FILE).read_text()) == json.loads(json.dumps(told))
+    assert json.loads((out / registry.CARD_FILE).read_text()) == json.loads(json.dumps(content))
     card, kind = registry.read_card(out)
     assert (card.name, card.licence, card.corpora, kind) == ("of-my-own", "CC0-1.0", ("Made",), "tiny")
     assert "Made (CC BY 4.0)" in card.notes
-    facts = told["pretraining"]
+    facts = content["pretraining"]
     assert facts["cohort_digest"] == cohort.digest()
     assert (facts["recordings"], facts["skipped"], facts["seed"]) == (len(cohort) - 3, 3, 0)
     expert = TinyExpert.load(out)

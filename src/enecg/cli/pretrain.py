@@ -34,6 +34,7 @@ def pretrain(
 ) -> None:
     """Train an encoder of your own, without labels, or on labels (beat-cnn, resnet); use it as --experts FOLDER."""
     from enecg.cohorts.manifest import Cohort
+    from enecg.pretraining.card import CardFacts
     from enecg.tasks import parse_tasks
 
     kind, *rest = what if len(what) > 1 else ("tiny", *what)
@@ -43,26 +44,20 @@ def pretrain(
         wants = "learns from labels; name them with --tasks" if kind in SUPERVISED else "takes no --tasks"
         raise InputError(f"pretrain: {kind} {wants}")
     cohort = Cohort.load(rest[0], where)
-    facts: dict[str, Any] = {
-        "name": name,
-        "licence": licence,
-        "corpora": tuple(corpus or ()),
-        "data_licence": data_licence,
-        "seed": seed,
-        "progress": not quiet,
-    }
+    facts = CardFacts(name, licence, tuple(corpus or ()), data_licence)
+    options: dict[str, Any] = {"facts": facts, "seed": seed, "progress": not quiet}
     if steps is not None:
-        facts["steps"] = steps
+        options["steps"] = steps
     if kind == "tiny":
         from enecg.pretraining.contrastive import pretrain_tiny
 
-        pretrain_tiny(cohort, out, **facts)
+        pretrain_tiny(cohort, out, **options)
     elif tasks is not None:
         from enecg.pretraining.supervised import pretrain_supervised
 
-        pretrain_supervised(kind, cohort, parse_tasks(tasks), out, **facts)
+        pretrain_supervised(kind, cohort, parse_tasks(tasks), out, **options)
     else:
         from enecg.pretraining.forecasting import pretrain_forecaster
 
-        pretrain_forecaster(kind, cohort, out, **facts)
+        pretrain_forecaster(kind, cohort, out, **options)
     typer.echo(f"expert: {out}; use it as --experts {out}")

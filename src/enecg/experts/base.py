@@ -1,4 +1,4 @@
-"""What an expert is: a frozen encoder with a card that declares where it comes from and what it wants to see."""
+"""An expert is a frozen encoder with a card, which declares its origin and its input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LicenceClass = Literal["permissive", "attribution", "non-commercial", "restricte
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights: where it is published and how to know it. Empty for an analytic expert."""
+    """A file of weights: where it is published and how it is recognised. Empty for an analytic expert."""
 
     file: str = ""
     sha256: str | None = None
@@ -128,7 +128,7 @@ class Expert(ABC):
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
     def state_hash(self) -> str:
-        """sha256 of whatever was learned or drawn (weights, random kernels); empty for a pure formula."""
+        """Return the sha256 of what was learned or drawn (weights, random kernels); empty for a pure formula."""
         return self.card.weights.sha256 or ""
 
     def fingerprints(self) -> frozenset[str]:

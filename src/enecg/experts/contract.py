@@ -277,8 +277,8 @@ def columns(trial: Trial) -> ExpertCheck:
     passed = names is None or len(names) == len(set(names)) == expert.card.dim
     passed = passed and all(0 <= column < expert.card.dim for column in expert.measurements.values())
     passed = passed and (names is not None or not expert.tabular)
-    told = f"{len(names)} names" if names else "numbers without names"
-    return ExpertCheck("columns", f"{told}, {len(expert.measurements)} measurements", passed)
+    text = f"{len(names)} names" if names else "numbers without names"
+    return ExpertCheck("columns", f"{text}, {len(expert.measurements)} measurements", passed)
 
 
 def measurements(trial: Trial) -> ExpertCheck:

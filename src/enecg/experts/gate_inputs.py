@@ -1,6 +1,6 @@
-"""Views: what is looked at besides the experts. They come through the store like an embedding, and are no experts.
+"""Inputs of gates and baselines: stored like embeddings, but no experts.
 
-A gate looks at lead II or at the signal's quality; the untrained encoder is the control that a report compares with.
+A gate reads lead II or the signal's quality. The untrained encoder is the baseline that reports compare with.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ RANDOM_SEED: Final = 20251122
 LEAD_II: Final = Card(
     name="lead-ii",
     title="The samples of lead II: 10 s at 500 Hz",
-    source="EnECG (arXiv 2511.22935): what its gate looks at, scaled as there, by mean and deviation of all leads",
+    source="EnECG (arXiv 2511.22935): the input of its gate, scaled as there, by mean and deviation of all leads",
     licence="Apache-2.0",
     dim=5000,
     input=InputSpec(rate=500.0, seconds=10.0, max_windows=1, scaling="record_zscore"),
     padding="zeros",
     cost_ms=0.1,
-    notes="A view for the gate of the recipe paper, not an encoder. Of a longer recording, the first 10 s.",
+    notes="The input of the gate of the recipe paper, not an encoder. Of a longer recording, the first 10 s.",
 )
 QUALITY: Final = Card(
     name="quality",
-    title="How each lead looks as a signal: what is lost, noisy, still or unlike the other leads, and how long it is",
+    title="Quality of each lead: lost, noisy, flat or unlike the other leads; and the recording's length",
     source="Analytic: power by frequency, kurtosis, and what the three strongest components of all leads leave",
     licence="Apache-2.0",
     dim=len(STANDARD) * len(PER_LEAD) + len(OVERALL),
     input=BEAT_INPUT,
     cost_ms=0.4,
-    notes="A view for gates, not an encoder: it says how far a recording can be trusted, not what is in it.",
+    notes="An input of gates, not an encoder: it measures how far a recording can be trusted, not what it shows.",
 )
 RANDOM: Final = Card(
     name="random",
@@ -55,7 +55,7 @@ RANDOM: Final = Card(
     input=INPUT,
     padding="zeros",
     cost_ms=1.0,
-    notes="A control for reports, not an encoder to be used: an expert that is no better has learned nothing.",
+    notes="A baseline of reports, not an encoder to use: an expert that is no better has learned nothing.",
 )
 
 
@@ -74,10 +74,10 @@ class LeadII(Expert):
 
 
 class SignalQuality(Expert):
-    """How each lead looks as a signal, and how far twelve leads look like projections of one heart.
+    """Measures the quality of each lead, and how well the leads agree with projections of one heart.
 
     Clean leads are close to combinations of three signals (Frank 1956): what the three strongest components leave of
-    a lead is mostly noise. The power of muscle noise lies above the ECG's, that of wander below.
+    a lead is mostly noise. Muscle noise has higher frequencies than the ECG, baseline wander lower ones.
     """
 
     card = QUALITY

@@ -1,4 +1,4 @@
-"""The input contract of an expert, and the one function that brings a recording into that shape."""
+"""The input contract of an expert, and the function that prepares a recording by it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Step = Literal["filter", "resample", "window", "scale"]
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What an expert wants to see. Part of the key of its embeddings: another spec, other embeddings.
+    """The input that an expert needs. It is part of the key of the embeddings: another spec gives other embeddings.
 
     Attributes:
         rate: Hz.
@@ -29,7 +29,7 @@ class InputSpec:
         hop_seconds: distance between window starts; None means windows that touch.
         max_windows: of a long recording, at most this many windows from its start.
         leads: lead names in the order of the rows.
-        missing: what a lead that is not there becomes: zeros, or a refusal of the recording.
+        missing: an absent lead is zeros, or the recording is refused.
         band: (low, high) Hz of the zero-phase band-pass, or None.
         design: of the band-pass; see `enecg.signal.bandpass` and `enecg.signal.fir_bandpass`.
         order: of a Butterworth band-pass.
@@ -107,7 +107,7 @@ class Batch:
         return len(self.signal)
 
     def once(self, name: str, compute: Callable[[Batch], Any]) -> Any:
-        """`compute(self)`, computed once: experts that look at the same batch share R peaks and the like."""
+        """`compute(self)`, computed once: experts that share a batch share R peaks and similar results."""
         if name not in self._memo:
             self._memo[name] = compute(self)
         return self._memo[name]
@@ -136,7 +136,7 @@ def _skips_filter(recording: Recording, spec: InputSpec) -> bool:
 
 
 def prepare(recording: Recording, spec: InputSpec) -> Batch:
-    """Bring a recording into the shape of `spec`: leads by name, then the steps in their order.
+    """Prepare a recording as `spec` says: leads by name, then the steps in their order.
 
     Returns:
         A batch of the recording's windows.

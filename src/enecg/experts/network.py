@@ -1,4 +1,4 @@
-"""What experts with a torch network share: device, runtime, chunks."""
+"""The base of experts with a torch network: device, runtime, chunks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def pick_device(wanted: str | None = None) -> torch.device:
-    """The device that is wanted, else a GPU when there is one, else the CPU."""
+    """Return the wanted device, else a GPU when there is one, else the CPU."""
     import torch
 
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))

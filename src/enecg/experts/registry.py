@@ -1,8 +1,8 @@
-"""Experts by name: register, list, create. A third party adds one through the entry point group `enecg.experts`.
+"""Experts by name: register, list, create. Another package adds experts by the entry point group `enecg.experts`.
 
-An expert that a user made is a folder with `card.json` and its weights, or a Python file that registers it. It is
-named by its folder or file, or lies in a folder (or is the file) that the environment variable `ENECG_EXPERTS` names;
-from then on it goes by the name on its card.
+A user's own expert is a folder with `card.json` and weights, or a Python file that registers it. It is named by its
+folder or file, or the environment variable `ENECG_EXPERTS` names its file or the folder around it. Then the name on its
+card works too.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Entry:
         card: returns the card.
         create: returns the expert.
         available: whether its files are on this machine.
-        folder: where the expert of a user lies.
+        folder: of a user's expert.
         gate_input: see `Expert.gate_input`.
         module: name of the module that registers it; filled in by `register`.
     """
@@ -106,7 +106,7 @@ def _calling_module() -> str:
 
 
 def register_kind(kind: str, load: Callable[[Path], Expert]) -> None:
-    """Say how an expert that lies in a folder is loaded; `kind` is what stands under this word in its `card.json`."""
+    """Register how an expert in a folder is loaded, by the `kind` in its `card.json`."""
     _KINDS[kind] = load
 
 
@@ -189,10 +189,10 @@ def _load_families() -> None:
                 f"{type(error).__name__}: {error}",
                 stacklevel=2,
             )
-    for shelf in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):
-        if shelf.endswith(".py"):
-            _register_file(Path(shelf))
-        for path in sorted(Path(shelf).glob(f"*/{CARD_FILE}")):
+    for place in filter(None, os.environ.get("ENECG_EXPERTS", "").split(os.pathsep)):
+        if place.endswith(".py"):
+            _register_file(Path(place))
+        for path in sorted(Path(place).glob(f"*/{CARD_FILE}")):
             _register_folder(path.parent)
 
 

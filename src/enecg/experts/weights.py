@@ -1,4 +1,4 @@
-"""Weights from files: read without running code, checked by hash, loaded without a key left over or missing."""
+"""Weights from files: read without running code, checked by hash, and loaded key by key."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DAMAGE = (
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What a strict load did with the keys of a file."""
+    """The keys of a file that a strict load used and ignored."""
 
     used: tuple[str, ...]
     ignored: tuple[str, ...]
@@ -92,7 +92,7 @@ def load_state(
     Args:
         path: the file.
         sha256: what it must be.
-        inside: where in a torch file the tensors lie, such as `"model"` or `"state_dict"`; dots descend.
+        inside: key of a torch file that holds the tensors, such as `"model"` or `"state_dict"`; dots descend.
         strip: prefix that is cut off the keys that have it, such as `"module."`.
         allow: classes and functions that a torch file may name beside tensors, as `torch.serialization.safe_globals`.
         cache: folder to keep a converted copy in, such as `cache_folder()`.
@@ -200,7 +200,7 @@ def read_config(path: Path, inside: str) -> dict[str, Any]:
 
 
 def _read(path: Path, inside: str, allow: Sequence[Any]) -> Any:
-    """The tensors of a file, whatever its format."""
+    """Return the tensors of a file of either format."""
     if is_safetensors(path):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -231,17 +231,19 @@ def _unpickle(path: Path, allow: Sequence[Any]) -> Any:
         raise WeightsError(f"{path}: truncated; delete it and fetch it again")
     try:
         with torch.serialization.safe_globals(list(allow)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what it cannot read is told below
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # what it cannot read raises below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except _DAMAGE as error:
         named = re.findall(r"GLOBAL ([\w.]+)", str(error))
-        said = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
-        if named or (said is not None and said[1].startswith("Unsupported operand")):  # not what tensors are stored by
+        reason = re.search(r"WeightsUnpickler error:\s*([^\n]+)", str(error))
+        if named or (
+            reason is not None and reason[1].startswith("Unsupported operand")
+        ):  # not what tensors are stored by
             what = f"would run code ({', '.join(named)})" if named else "could run code"
             raise WeightsError(
                 f"{path}: loading it {what}, refused; get it as safetensors or as a plain state dict"
             ) from None
-        why = said[1] if said is not None else (str(error).splitlines() or [type(error).__name__])[0]
+        why = reason[1] if reason is not None else (str(error).splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path}: truncated or damaged ({why}); delete it and fetch it again") from None
 
 
@@ -253,7 +255,7 @@ def _arrange(content: Any, strip: str, path: Path) -> State:
         raise WeightsError(f"{path}: holds {type(content).__name__}, not tensors by name")
     others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if others:
-        raise WeightsError(f"{path}: not only tensors: {_listed(others)}; do the weights lie under one of these?")
+        raise WeightsError(f"{path}: not only tensors: {_listed(others)}; are the weights under one of these keys?")
     # Copies: tensors that stay mapped to a file change or crash with it.
     state = {str(key).removeprefix(strip): tensor.clone() for key, tensor in content.items()}
     if len(state) < len(content):

@@ -1,11 +1,10 @@
-"""`enecg pretrain` for the forecasters TimesNet and DLinear: each learns to tell what follows in one's own recordings.
+"""`enecg pretrain` for the forecasters TimesNet and DLinear: each learns to forecast your own recordings.
 
-Wu et al., ICLR 2023; Zeng et al., AAAI 2023. What follows is the teacher, so no label is needed.
+Wu et al., ICLR 2023; Zeng et al., AAAI 2023. The next samples are the target, so no label is needed.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,21 +14,18 @@ import torch
 from torch import nn
 from typing_extensions import override
 
-from enecg import __version__
 from enecg.cohorts.manifest import Cohort
 from enecg.errors import InputError
-from enecg.experts.base import Card
 from enecg.experts.network import pick_device
-from enecg.experts.registry import CARD_FILE
 from enecg.experts.trained import dlinear, timesnet
-from enecg.experts.trained.forecasting import AHEAD, SAMPLES, TRAINING_INPUT, WEIGHTS_FILE, forecast_error
-from enecg.experts.weights import save_state, sha256_of
-from enecg.pretraining.contrastive import Labels, train, write_card
+from enecg.experts.trained.forecasting import AHEAD, SAMPLES, TRAINING_INPUT, forecast_error
+from enecg.pretraining.card import MADE_BY, CardFacts, work_folder, write_expert
+from enecg.pretraining.contrastive import train, training_facts
 from enecg.pretraining.signals import Signals, gather
 from enecg.pretraining.training import Run, TrainingSettings
 
 CROP: Final = SAMPLES + AHEAD
-LEADS: Final = 4  # drawn for each step: leads of a recording say much the same
+LEADS: Final = 4  # drawn for each step: the leads of a recording are much alike
 SETTINGS: Final = {
     timesnet.KIND: TrainingSettings(steps=400, batch=16, crop=CROP, rate=3e-3),
     dlinear.KIND: TrainingSettings(steps=600, batch=64, crop=CROP, rate=1e-4),
@@ -76,10 +72,7 @@ def pretrain_forecaster(
     source: Cohort | Signals,
     out: Path,
     *,
-    name: str | None = None,
-    licence: str = "not stated",
-    corpora: tuple[str, ...] = (),
-    data_licence: str = "",
+    facts: CardFacts | None = None,
     steps: int | None = None,
     seed: int = 0,
     device: str | None = None,
@@ -93,10 +86,7 @@ def pretrain_forecaster(
         kind: `"timesnet"` or `"dlinear"`.
         source: recordings to learn from, or their signals as `TRAINING_INPUT` prepares them.
         out: folder of the expert; `out/work` holds what is needed to resume until the run is complete.
-        name: of the expert; by default that of the folder.
-        licence: of the weights, for the card.
-        corpora: data sets that the recordings come from, for the card and its warnings of overlap.
-        data_licence: of the recordings, for the card.
+        facts: what the card states beyond what the training knows.
         steps: optimiser steps.
         seed: the same seed gives the same expert, on one machine with the same number of threads.
         device: where to compute; a GPU when there is one by default.
@@ -110,31 +100,16 @@ def pretrain_forecaster(
     """
     if kind not in SETTINGS:
         raise InputError(f"no forecaster {kind!r}; known: {', '.join(SETTINGS)}")
-    if (out / CARD_FILE).exists():
-        raise InputError(f"{out}: holds an expert already; name another --out")
-    work = out / "work"
+    facts, work = facts or CardFacts(), work_folder(out)
     signals = source if isinstance(source, Signals) else gather(source, TRAINING_INPUT, work, progress)
     settings = SETTINGS[kind] if steps is None else replace(SETTINGS[kind], steps=steps)
     run = Forecast(kind, signals, settings, seed, pick_device(device))
     train(run, work / "checkpoint.pt", progress)
-    save_state(run.student.cpu().state_dict(), out / WEIGHTS_FILE)
-    labels = Labels(name or out.resolve().name, licence, corpora, data_licence)
-    content = write_card(run, out, kind, _card(run, out / WEIGHTS_FILE, labels), data_licence)
-    shutil.rmtree(work, ignore_errors=True)
-    return content
-
-
-def _card(run: Forecast, file: Path, labels: Labels) -> Card:
-    """The kind's card with what this run knows."""
-    card = CARDS[run.kind]
-    weights = replace(card.weights, sha256=sha256_of(file), bytes=file.stat().st_size)
-    origin = ", ".join(labels.corpora) or run.signals.name
-    return replace(
-        card,
-        name=labels.name,
-        licence=labels.licence,
-        source=f"{card.source}; enecg pretrain (enecg {__version__})",
-        corpora=labels.corpora,
-        weights=weights,
-        notes=f"{card.notes} Learned from {run.signals.recordings:,} recordings of {origin}.",
+    own = CARDS[kind]
+    card = replace(
+        own,
+        source=f"{own.source}; {MADE_BY}",
+        notes=f"{own.notes} Learned from {signals.recordings:,} recordings of "
+        f"{', '.join(facts.corpora) or signals.name}.",
     )
+    return write_expert(out, kind, card, facts, run.student.cpu().state_dict(), training_facts(run))

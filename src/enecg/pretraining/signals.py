@@ -1,4 +1,4 @@
-"""The signals of a cohort as one array on disk: read once, then drawn from at random, whatever the cohort's size."""
+"""The signals of a cohort as one array on disk: read once, then drawn from at random, for cohorts of any size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def gather(cohort: Cohort, spec: InputSpec, folder: Path, progress: bool = True,
     """Read and prepare all recordings of a cohort into `folder`, or find there what was read before.
 
     Args:
-        cohort: the recordings; labels are not looked at.
+        cohort: the recordings; labels are not used.
         spec: how the windows are prepared.
         folder: for the array, 24 kB a window of 12 leads and 1,000 samples.
         progress: show a bar on standard error.

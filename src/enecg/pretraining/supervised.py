@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,7 +9,6 @@ from typing import Any, Final
 
 import torch
 
-from enecg import __version__
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.dataset import Gathered, gather
 from enecg.embedding.store.store import Store
@@ -19,12 +16,10 @@ from enecg.ensemble.fitting.labels import prepare
 from enecg.ensemble.heads.network import NETWORK_HEADS, FittedNetwork, train
 from enecg.errors import InputError
 from enecg.evaluation.leakage import identity_facts
-from enecg.experts.base import Card, Weights
-from enecg.experts.registry import CARD_FILE
+from enecg.experts.base import Card
 from enecg.experts.trained.supervised import KINDS, VIEWS
-from enecg.experts.trained.tiny import WEIGHTS_FILE
-from enecg.experts.weights import save_state, sha256_of, write_whole
-from enecg.pretraining.contrastive import Labels, shown
+from enecg.pretraining.card import MADE_BY, CardFacts, work_folder, write_expert
+from enecg.pretraining.contrastive import shown
 from enecg.tasks import Target, Task
 
 TITLES: Final = {
@@ -40,10 +35,7 @@ def pretrain_supervised(
     tasks: Sequence[Task],
     out: Path,
     *,
-    name: str | None = None,
-    licence: str = "not stated",
-    corpora: tuple[str, ...] = (),
-    data_licence: str = "",
+    facts: CardFacts | None = None,
     steps: int | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -57,10 +49,7 @@ def pretrain_supervised(
         cohort: recordings and labels.
         tasks: what it learns, all at once; a missing label is masked.
         out: folder of the expert; `out/work` holds what was read until the run is complete.
-        name: of the expert; by default that of the folder.
-        licence: of the weights, for the card.
-        corpora: data sets that the recordings come from: where they are evaluated, the expert is not used as it is.
-        data_licence: of the recordings, for the card.
+        facts: what the card states beyond what the training knows.
         steps: optimiser steps; by default as the kind's head has them.
         seed: the same seed gives the same expert, on one machine.
         progress: show bars on standard error.
@@ -73,11 +62,9 @@ def pretrain_supervised(
     """
     if kind not in KINDS:
         raise InputError(f"no supervised network {kind!r}; known: {', '.join(KINDS)}")
-    if (out / CARD_FILE).exists():
-        raise InputError(f"{out}: holds an expert already; name another --out")
+    facts, work = facts or CardFacts(), work_folder(out)
     for task in tasks:
-        cohort.target(task)  # a label that is missing is told before anything is read
-    work = out / "work"
+        cohort.target(task)  # a missing label is reported before any file is read
     view = VIEWS[KINDS[kind]]()
     data = gather(cohort, [view], Store(work / "store"), progress=progress)
     targets = prepare(data.cohort, tasks)
@@ -86,20 +73,14 @@ def pretrain_supervised(
         head = replace(head, steps=steps, epochs=steps)
     with shown(head.count(len(data.cohort)), progress) as tell:
         fitted = train(head, data.embeddings[view.card.name], targets, seed, tell)
-    save_state({key: torch.from_numpy(value) for key, value in fitted.state().tensors.items()}, out / WEIGHTS_FILE)
-    labels = Labels(name or out.resolve().name, licence, corpora, data_licence)
-    content = {"kind": kind, "card": _card(kind, fitted, data.cohort, tasks, labels, out).as_dict()}
-    content["pretraining"] = {
+    state = {key: torch.from_numpy(value) for key, value in fitted.state().tensors.items()}
+    training = {
         **_facts(data, targets),
-        "data_licence": data_licence,
         "skipped": len(data.skipped),
         "seed": seed,
         "recipe": asdict(head),
-        "torch": torch.__version__,
     }
-    write_whole(out / CARD_FILE, (json.dumps(content, indent=2) + "\n").encode())
-    shutil.rmtree(work, ignore_errors=True)
-    return content
+    return write_expert(out, kind, _card(kind, fitted, data.cohort, tasks, facts), facts, state, training)
 
 
 def _facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
@@ -113,24 +94,22 @@ def _facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
     }
 
 
-def _card(kind: str, fitted: FittedNetwork, cohort: Cohort, tasks: Sequence[Task], labels: Labels, out: Path) -> Card:
-    file, view = out / WEIGHTS_FILE, VIEWS[KINDS[kind]]
-    origin = ", ".join(labels.corpora) or cohort.name
-    data_licence = f" ({labels.data_licence})" if labels.data_licence else ""
+def _card(kind: str, fitted: FittedNetwork, cohort: Cohort, tasks: Sequence[Task], facts: CardFacts) -> Card:
+    """The card as far as the training knows it."""
+    view, origin = VIEWS[KINDS[kind]], facts.origin(cohort.name)
     return Card(
-        name=labels.name,
-        title=f"{TITLES[kind]}, trained on labels of {len(cohort):,} recordings of {origin}",
-        source=f"enecg pretrain (enecg {__version__})",
-        licence=labels.licence,
+        name="",
+        title=f"{TITLES[kind]}, trained on labels of {len(cohort):,} recordings of "
+        f"{', '.join(facts.corpora) or cohort.name}",
+        source=MADE_BY,
+        licence="",
         dim=fitted.net.hidden + sum(fitted.outputs),
         parameters=sum(parameter.numel() for parameter in fitted.net.parameters()),
         input=view.card.input,
-        corpora=labels.corpora,
-        label_corpora=labels.corpora,
-        weights=Weights(file=WEIGHTS_FILE, sha256=sha256_of(file), bytes=file.stat().st_size),
+        label_corpora=facts.corpora,
         padding=view.card.padding,
         cost_ms=COST_MS[kind],
-        notes=f"Has learned {', '.join(task.name for task in tasks)} from the labels of {origin}{data_licence}. Where "
-        "a cohort holds these recordings, networks of its kind are trained anew in each fold instead. Last hidden "
-        "layer and outputs.",
+        notes=f"Has learned {', '.join(task.name for task in tasks)} from the labels of {origin}. Where a cohort holds "
+        "these recordings, new networks of its kind are trained in each fold without it. Last hidden layer and "
+        "outputs.",
     )

@@ -38,7 +38,7 @@ class TrainingSettings:
     Attributes:
         steps: optimiser steps.
         batch: windows per step.
-        crop: samples that are looked at; shorter windows are left out.
+        crop: samples of a window that are used; shorter windows are left out.
         rate: highest learning rate (AdamW, warm-up over 15 % of the steps, then a cosine to zero).
         decay: weight decay.
     """
@@ -139,7 +139,7 @@ class Run(ABC):
     Args:
         signals: what is trained on.
         settings: how.
-        seed: of weights, order and whatever else is drawn.
+        seed: of weights, order and all else that is drawn.
         device: where.
     """
 
@@ -167,7 +167,7 @@ class Run(ABC):
         Args:
             windows: float16 `[window, lead, sample]`.
             length: `[window]`; samples that are not padding, at least `settings.crop`.
-            rng: for whatever is drawn.
+            rng: for all that is drawn.
         """
 
     @property

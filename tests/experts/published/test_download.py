@@ -39,7 +39,7 @@ def test_goes_on_where_it_broke_off(shelf: Shelf, tmp_path: Path) -> None:
 
 def test_a_later_call_goes_on_too(shelf: Shelf, tmp_path: Path) -> None:
     shelf.breaks = [1000, 0, 0, 0, 0]
-    with pytest.raises(WeightsError, match="run the same again to go on"):
+    with pytest.raises(WeightsError, match="run the same command again"):
         get(shelf, tmp_path / "file")
     assert not (tmp_path / "file").exists()
     get(shelf, tmp_path / "file")
@@ -90,3 +90,22 @@ def test_nobody_there(tmp_path: Path) -> None:
         url = gone.url
     with pytest.raises(WeightsError, match=r"file: .*refused"):
         download(f"{url}/file", tmp_path / "file", progress=False, pause=0.0)
+
+
+def test_an_interrupted_download_leaves_no_file_and_is_resumed(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    shelf.breaks = [1000]
+    with monkeypatch.context() as patched:
+        patched.setattr("enecg.experts.published.download.time.sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            get(shelf, tmp_path / "file", progress=True)
+    assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file.part").read_bytes() == CONTENT[:1000]
+    get(shelf, tmp_path / "file")
+    assert shelf.ranges == [None, "bytes=1000-"]
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

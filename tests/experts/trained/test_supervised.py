@@ -14,6 +14,7 @@ from enecg.evaluation.leakage import trained_anew
 from enecg.experts import registry
 from enecg.experts.inputs import Batch, prepare
 from enecg.experts.trained.supervised import KINDS, PACKAGED, SupervisedExpert
+from enecg.pretraining.card import CardFacts
 from enecg.pretraining.supervised import pretrain_supervised
 from enecg.readers import read
 from enecg.tasks import parse_tasks
@@ -27,7 +28,9 @@ def own(request: pytest.FixtureRequest, trained: Trained, tmp_path_factory: pyte
     """An expert that was trained, very briefly, on the generated cohort."""
     folder = tmp_path_factory.mktemp("own") / f"my-{request.param}"
     cohort = Cohort.load(trained.manifest, "fold <= 3")
-    pretrain_supervised(request.param, cohort, TASKS, folder, corpora=("Made up",), steps=3, progress=False)
+    pretrain_supervised(
+        request.param, cohort, TASKS, folder, facts=CardFacts(corpora=("Made up",)), steps=3, progress=False
+    )
     return folder
 
 

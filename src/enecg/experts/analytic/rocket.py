@@ -118,7 +118,7 @@ class _Room:
     def convolve(self, weights: torch.Tensor, dilation: int) -> torch.Tensor:
         """Dilated convolution, zeros beyond both ends: `[window, kernel, sample]`, until the next call.
 
-        What lies under each tap is laid side by side, so that a convolution is one matrix product.
+        The samples under the taps are put side by side, so that a convolution is one matrix product.
 
         Args:
             weights: from `_side_by_side`, `[kernel, lead * tap]`.
@@ -153,7 +153,7 @@ class _Room:
             np.greater(left.numpy(), right.numpy(), out=above.numpy())
         else:
             torch.gt(left, right, out=above)
-        # Eight comparisons lie in one 64-bit word; at most 255 words add up without a carry between their bytes.
+        # One 64-bit word holds eight comparisons; at most 255 words add up without a carry between their bytes.
         words = above.view(torch.int64).sum(-1, keepdim=True)
         hits: torch.Tensor = words.view(torch.uint8).sum(-1)
         return hits
@@ -183,7 +183,7 @@ def _shares(
 ) -> torch.Tensor:
     """Share of samples above each threshold: `[window, kernel, sample]` to `[window, kernel * threshold]`.
 
-    Every other kernel looks only at samples whose taps all lie inside the recording; padding counts for none.
+    Every other kernel uses only samples whose taps are all inside the recording; padding counts for none.
 
     Args:
         room: to compare in.

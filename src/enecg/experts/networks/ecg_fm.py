@@ -1,4 +1,4 @@
-"""ECG-FM's network: strided convolutions, a convolution that tells places apart, and a transformer.
+"""ECG-FM's network: strided convolutions, a convolution that encodes positions, and a transformer.
 
 wav2vec 2.0 (Baevski et al., NeurIPS 2020) on twelve leads: McKeen et al., "ECG-FM", 2024; Oh et al., CHIL 2022.
 """
@@ -37,7 +37,7 @@ class EcgFmShape:
         convolutions: their number; each halves the rate.
         reach: tokens that the convolution of places sees.
         groups: of that convolution.
-        labels: that a fine-tuned model tells apart; 0 for the pretrained one.
+        labels: number of labels of a fine-tuned model; 0 for the pretrained one.
     """
 
     width: int = 768
@@ -140,7 +140,7 @@ _LAYER_NAMES: Final = (
 
 def arrange(state: Mapping[str, torch.Tensor]) -> State:
     """The tensors of a published file, pretrained or fine-tuned, under the names of `EcgFm`."""
-    if any(key.startswith("encoder.encoder.") for key in state):  # fine-tuned: the model lies one level deeper
+    if any(key.startswith("encoder.encoder.") for key in state):  # fine-tuned: the model is one level deeper
         state = {key.removeprefix("encoder."): tensor for key, tensor in state.items()}
     arranged: State = {}
     for key, tensor in state.items():

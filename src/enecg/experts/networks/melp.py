@@ -21,7 +21,7 @@ UNUSED: Final = (*ecgfm.UNUSED, "attn_pool_caption.*", "ln_caption.*", "proj_con
 
 
 class QueryPool(nn.Module):
-    """Learned queries that look at all tokens; what each of them finds is normed, and their mean is taken.
+    """Learned queries attend to all tokens; their outputs are normalised and averaged.
 
     Args:
         queries: their number.

@@ -107,7 +107,7 @@ class Moment(nn.Module):
         """Embed the patches of single leads.
 
         Args:
-            leads: `[lead, sample]` in any unit; each is brought to mean 0 and deviation 1.
+            leads: `[lead, sample]` in any unit; each is scaled to mean 0 and deviation 1.
             length: `[lead]`; samples that are not padding.
 
         Returns:

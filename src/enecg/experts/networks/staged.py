@@ -1,4 +1,4 @@
-"""Networks whose first step is none: sorting, or a filter. Only what comes behind it can be exported."""
+"""Networks whose first step is no network (sorting, or a filter). Only the rest can be exported."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Networks that are trained on labels: one on typical beats, one on the whole signal.
 
-Both map a flat example to a hidden vector and to the outputs of the tasks. Dropout and whatever else is random takes
+Both map a flat example to a hidden vector and to the outputs of the tasks. Dropout and all other random steps use
 a generator of its own, so that several can be trained at a time and each is the same every time.
 """
 

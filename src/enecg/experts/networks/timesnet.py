@@ -1,7 +1,7 @@
 """TimesNet: a series folded at its strongest periods into images, read by two-dimensional convolutions.
 
 Wu et al., ICLR 2023. The periods are those of one recording, so that its embedding does not depend on others; the
-library's code averages the spectrum over whatever is in the batch.
+library's code averages the spectrum over the batch.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class TransformerBlock(nn.Module):
 
         Args:
             tokens: the sequences.
-            seen: bool `[token, token]`; True where the row's token may look at the column's. All by default.
+            seen: bool `[token, token]`; True where the row's token attends to the column's. All by default.
         """
         count, length, width = tokens.shape
         mixed = self.qkv(self.norm1(tokens)).view(count, length, 3, self.heads, width // self.heads)
@@ -107,7 +107,7 @@ class Layer(nn.Module):
 
 
 def seen_by_all(valid: torch.Tensor) -> torch.Tensor | None:
-    """Which tokens every token may look at, bool `[sequence, 1, 1, token]`, from those that are no padding.
+    """Return the mask of tokens that every token attends to, bool `[sequence, 1, 1, token]`: all but the padding.
 
     None where there is no padding: attention without a mask is faster. An exported network must not depend on what it
     is shown, so there it is always a mask.

@@ -1,4 +1,4 @@
-"""Published models as experts: what is known of a model's file, where it lies on this machine, and loading it strictly.
+"""Published models as experts: the facts of a model's file, its place on this machine, and strict loading.
 
 A family of models says all of it in one `Published` for each file, and calls `publish`. The file itself comes by
 `enecg experts fetch`, or was carried here in a folder that the environment variable `ENECG_EXPERTS` names.
@@ -40,9 +40,9 @@ class Published:
         build: the network, strictly loaded (`load_strict`), from the tensors and the configuration. It does no I/O,
             works on the meta device, and raises `WeightsError` where tensors and configuration contradict each other.
         layout: name of the file's layout in `enecg/experts/data/layouts`.
-        inside: where in a torch file the tensors lie (`"model"`, `"state_dict"`).
+        inside: key of a torch file that holds the tensors (`"model"`, `"state_dict"`).
         strip: prefix that is cut off the keys (`"backbone."`).
-        config_inside: where in a torch file the configuration lies (`"cfg.model"`).
+        config_inside: key of a torch file that holds the configuration (`"cfg.model"`).
         config: the configuration that the authors' file holds, as far as `build` reads it; for generated weights.
         version: raised whenever the same input would give other numbers.
         chunk: windows at a time.
@@ -66,7 +66,7 @@ class PublishedExpert(NetworkExpert):
 
     Args:
         published: what is known of it.
-        folder: where its files lie.
+        folder: where its files are.
         device: where to compute; a GPU when there is one by default.
         cache: where converted weights are kept; the user's cache by default.
 
@@ -131,7 +131,7 @@ def find(name: str) -> Published | None:
 
 
 def load(published: Published, device: str | None = None) -> PublishedExpert:
-    """The expert with the weights that lie on this machine (`WeightsError` says how to fetch them when none do)."""
+    """Return the expert with the weights of this machine; `WeightsError` says how to fetch them when there are none."""
     return PublishedExpert(published, here(published.card), device)
 
 
@@ -139,7 +139,8 @@ def here(card: Card) -> Path:
     """The folder with an expert's files.
 
     Raises:
-        WeightsError: they are nowhere, or their licence restricts use and nobody has accepted it by name; what to do.
+        WeightsError: they are not on this machine, or their licence restricts use and was not accepted; the message
+            says what to do.
     """
     folder = locate(card)
     if folder is None:
@@ -171,10 +172,10 @@ def own_folder() -> Path:
 
 def locate(card: Card) -> Path | None:
     """The folder with an expert's files: in one of `ENECG_EXPERTS`, else in the user's; None when they are nowhere."""
-    shelves = [Path(shelf) for shelf in os.environ.get("ENECG_EXPERTS", "").split(os.pathsep) if shelf]
-    for shelf in [*shelves, own_folder()]:
-        if (shelf / card.name / card.weights.file).is_file():
-            return shelf / card.name
+    folders = [Path(home) for home in os.environ.get("ENECG_EXPERTS", "").split(os.pathsep) if home]
+    for home in [*folders, own_folder()]:
+        if (home / card.name / card.weights.file).is_file():
+            return home / card.name
     return None
 
 
@@ -242,7 +243,7 @@ def read(published: Published, folder: Path, cache: Path | None = None) -> tuple
 
 
 def _side_car(path: Path, sha256: str | None) -> dict[str, Any]:
-    """A configuration that lies beside the weights as JSON."""
+    """Read the configuration in the JSON file beside the weights."""
     from enecg.experts.weights import check_sha256
 
     if sha256 is not None:

@@ -1,4 +1,8 @@
-"""Downloading one file over HTTP with the standard library: resumed where it broke off, whole or not at all."""
+"""Download one file over HTTP: resumed after a break, and complete or absent under its name.
+
+`torch.hub.download_url_to_file` neither resumes nor retries, and the largest file of a plain link has over a gigabyte;
+the client of the Hugging Face hub resumes, but downloads from the hub only.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +26,9 @@ _BROKEN: Final = (URLError, http.client.HTTPException, ConnectionError, TimeoutE
 def download(url: str, path: Path, label: str = "", progress: bool = True, pause: float = 1.0) -> None:
     """Download `url` to `path`.
 
-    What has come is kept in `PATH.part`. A later call goes on from there if the server still has the same file (it says
-    so by `ETag` or `Last-Modified`, kept in `PATH.part.tag`), and starts again if not.
+    The received part is kept in `PATH.part`. A later call continues there if the server still has the same file, and
+    starts again if not. The server names the version of a file by `ETag` or `Last-Modified`; it is kept in
+    `PATH.part.tag`.
 
     Args:
         url: of the file.
@@ -43,16 +48,16 @@ def download(url: str, path: Path, label: str = "", progress: bool = True, pause
             try:
                 if _go_on(url, part, bar):
                     break
-                said = "the connection broke off"
+                reason = "the connection broke off"
             except HTTPError as error:
                 if error.code < 500 and error.code not in (408, 429):
                     raise WeightsError(f"{url}: refused with {error.code} {error.reason}") from None
-                said = f"{error.code} {error.reason}"
+                reason = f"{error.code} {error.reason}"
             except _BROKEN as error:
-                said = str(getattr(error, "reason", error)) or type(error).__name__
+                reason = str(getattr(error, "reason", error)) or type(error).__name__
             failures = 1 if part.exists() and part.stat().st_size > before else failures + 1
             if failures >= _PATIENCE:
-                raise WeightsError(f"{url}: {said}; what has come is kept: run the same again to go on")
+                raise WeightsError(f"{url}: {reason}; the received part is kept: run the same command again")
             time.sleep(pause * 2 ** (failures - 1))
     part.replace(path)
     _tag_of(part).unlink(missing_ok=True)

@@ -103,25 +103,25 @@ def shape_of(config: Mapping[str, Any], labels: int = 0) -> EcgFmShape:
     """
     from enecg.experts.networks.ecg_fm import EcgFmShape
 
-    said = {key: config.get(key, value) for key, value in CONFIG.items()}
-    layers = str(said["conv_feature_layers"]).replace(" ", "")
+    stated = {key: config.get(key, value) for key, value in CONFIG.items()}
+    layers = str(stated["conv_feature_layers"]).replace(" ", "")
     found = re.fullmatch(r"\[\((\d+),2,2\)\]\*(\d+)", layers)
-    if found is None or said["extractor_mode"] != "default" or said["conv_bias"]:
+    if found is None or stated["extractor_mode"] != "default" or stated["conv_bias"]:
         raise WeightsError(
             f"ECG-FM's configuration means other convolutions than its network has: {layers}, "
-            f"mode {said['extractor_mode']!r}, bias {said['conv_bias']!r}; is it another model's?"
+            f"mode {stated['extractor_mode']!r}, bias {stated['conv_bias']!r}; is it another model's?"
         )
     return EcgFmShape(
-        width=said["encoder_embed_dim"],
-        layers=said["encoder_layers"],
-        heads=said["encoder_attention_heads"],
-        hidden=said["encoder_ffn_embed_dim"],
-        norm_first=bool(said["layer_norm_first"]),
-        leads=said["in_d"],
+        width=stated["encoder_embed_dim"],
+        layers=stated["encoder_layers"],
+        heads=stated["encoder_attention_heads"],
+        hidden=stated["encoder_ffn_embed_dim"],
+        norm_first=bool(stated["layer_norm_first"]),
+        leads=stated["in_d"],
         channels=int(found[1]),
         convolutions=int(found[2]),
-        reach=said["conv_pos"],
-        groups=said["conv_pos_groups"],
+        reach=stated["conv_pos"],
+        groups=stated["conv_pos_groups"],
         labels=labels,
     )
 
@@ -130,8 +130,8 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any], labels: 
     """The encoder with the tensors of the authors' file.
 
     Args:
-        state: what lies under `model`.
-        config: what lies under `cfg.model`.
+        state: the file's `model`.
+        config: the file's `cfg.model`.
         labels: of a fine-tuned model.
 
     Raises:

@@ -50,7 +50,7 @@ class Fetched:
 
     Attributes:
         name: of the expert.
-        folder: where they lie.
+        folder: where they are.
         files: the weights first.
     """
 
@@ -89,7 +89,7 @@ def fetch(name: str, to: Path | None = None, accept_licence: str | None = None, 
 
 
 def _files(card: Card) -> tuple[str, ...]:
-    """What has to be here: the weights, and their configuration if it lies beside them."""
+    """Return the files that are needed: the weights, and their configuration if it is a file of its own."""
     return (card.weights.file, card.weights.config) if card.weights.config else (card.weights.file,)
 
 
@@ -183,8 +183,8 @@ def _from_hub(card: Card, file: str, folder: Path, progress: bool) -> None:
             f"https://huggingface.co/{weights.hub} and sign in with  hf auth login"
         ) from None
     except (errors.EntryNotFoundError, errors.HFValidationError, errors.HTTPError, OSError) as error:
-        said = str(error).strip().splitlines()[0]
-        raise WeightsError(f"{card.name}: {file} cannot be fetched from {weights.hub}: {said}") from None
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(f"{card.name}: {file} cannot be fetched from {weights.hub}: {reason}") from None
     finally:
         if silenced:
             utils.enable_progress_bars()

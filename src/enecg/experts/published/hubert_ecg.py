@@ -63,9 +63,9 @@ def _publish(size: str, config: Mapping[str, int], parameters: int, cost_ms: flo
         weights=Weights(file="model.safetensors", hub=f"Edoardo-BS/hubert-ecg-{size}", config="config.json"),
         padding="zeros",
         cost_ms=cost_ms,
-        notes="Each lead is brought to [-1, 1] over the whole recording; windows of 5 s follow one another, and their "
+        notes="Each lead is scaled to [-1, 1] over the whole recording; windows of 5 s follow one another, and their "
         "embeddings are averaged. The twelve leads of a window are joined and decimated to 100 Hz as one signal. The "
-        "corpora are all data sets that the authors name; which of them are in the pretraining is not said one by one.",
+        "corpora are all data sets that the authors name; they do not say which of them are in the pretraining.",
     )
     publish(Published(card, build, f"HuBERT-ECG-{size}", config={**FIXED, **config}))
 

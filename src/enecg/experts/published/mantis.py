@@ -75,13 +75,13 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any], version:
 
     package: Any = require("mantis.architecture", "mantis", "the expert mantis")
     sizes = V2_SIZES if version == 2 else SIZES
-    told = {key: config[key] for key in sizes if key in config}
+    stated = {key: config[key] for key in sizes if key in config}
     device = "meta" if next(iter(state.values())).is_meta else "cpu"
     if version == 2:
         options = {"return_transf_layer": V2_LAYER, "output_token": "combined"}
-        network = package.MantisV2(**{**sizes, **told, **options}, device=device)
+        network = package.MantisV2(**{**sizes, **stated, **options}, device=device)
     else:
-        network = package.MantisV1(**{**sizes, **told}, device=device)
+        network = package.MantisV1(**{**sizes, **stated}, device=device)
     constants = {key: tensor for key, tensor in network.state_dict().items() if key.endswith(".scales")}
     load_strict(network, {**rename(state, ((r"^vit_unit\.", "transf_unit."),)), **constants})
     network.prj = nn.Identity()  # of the pretraining

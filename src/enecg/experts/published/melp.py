@@ -49,7 +49,7 @@ CARD: Final = Card(
     notes="It has learned from the reports of MIMIC-IV-ECG, which say the diagnoses. The page of the weights says "
     "Apache-2.0, the repository MIT. The layout is that of the authors' code, not verified against the real file; as "
     "many queries are read as the file has. 10 s in one window; aVF comes before aVL and the range of all leads "
-    "together is brought to [0, 1], as in the authors' code. The first 768 numbers are the mean of the tokens, the "
+    "together is scaled to [0, 1], as in the authors' code. The first 768 numbers are the mean of the tokens, the "
     "last 256 what the authors' own probes see. A shorter recording is filled up behind, and what is filled up is "
     "not looked at.",
 )
@@ -71,19 +71,19 @@ def build(
     from enecg.experts.networks.melp import UNUSED, Melp, arrange
     from enecg.experts.weights import load_strict
 
-    said = {**CONFIG, **config}
-    if said["model_size"] not in sizes or not said["use_attentional_pool_contrast"]:
+    stated = {**CONFIG, **config}
+    if stated["model_size"] not in sizes or not stated["use_attentional_pool_contrast"]:
         raise WeightsError(
-            f"MELP: config.json means another network: model_size {said['model_size']!r}, attentional pooling "
-            f"{said['use_attentional_pool_contrast']!r}; fetch the expert again"
+            f"MELP: config.json means another network: model_size {stated['model_size']!r}, attentional pooling "
+            f"{stated['use_attentional_pool_contrast']!r}; fetch the expert again"
         )
     arranged = arrange(state)
-    meant = sizes[said["model_size"]]
+    meant = sizes[stated["model_size"]]
     require_equal("MELP", meant, ecgfm.sizes_of(arranged))
     query = arranged.get("pool.query")
-    queries, width = query.shape if query is not None else (said["n_queries_contrast"], said["shared_emb_dim"])
+    queries, width = query.shape if query is not None else (stated["n_queries_contrast"], stated["shared_emb_dim"])
     require_equal("MELP", config, {"n_queries_contrast": queries, "shared_emb_dim": width})
-    heads = int(said["attn_pooler_heads"])
+    heads = int(stated["attn_pooler_heads"])
     if width % heads:
         raise WeightsError(f"MELP: config.json says {heads} heads for queries of {width}; is it stale?")
     module = Melp(ecgfm.shape_of(meant), queries, width, heads)

@@ -44,7 +44,7 @@ def _card(name: str, title: str, dim: int, parameters: int, file: str, cost_ms: 
         cost_ms=cost_ms,
         notes="The file has to be fetched by hand. It has learned from the reports of MIMIC-IV-ECG, which say the "
         "diagnoses. aVF comes before aVL, as in MIMIC-IV-ECG; the authors swap the leads of other data sets. The "
-        "range of all leads together is brought to [0, 1]. A shorter recording is filled up behind.",
+        "range of all leads together is scaled to [0, 1]. A shorter recording is padded at its end.",
     )
 
 

@@ -98,10 +98,10 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any], sizes: M
     wanted = config_of(sizes)
     inner = wanted.pop("t5_config")
     require_equal("MOMENT", config, wanted)
-    said = config.get("t5_config", {})
-    if not isinstance(said, Mapping):
+    stated = config.get("t5_config", {})
+    if not isinstance(stated, Mapping):
         raise WeightsError("MOMENT: t5_config in config.json is no table; fetch the expert again")
-    require_equal("MOMENT", said, inner)
+    require_equal("MOMENT", stated, inner)
     module = Moment(MomentShape(**sizes))
     load_strict(module, rename(state, NAMES), ignore=UNUSED)
     return module

@@ -34,8 +34,8 @@ def _card(name: str, what: str, dim: int, parameters: int) -> Card:
         cost_ms=2120.0,
         notes="Layout not verified against the real file: both ways in which PEFT may have written it are read, and "
         "anything else is refused. The authors' repository has an MIT licence file and an Apache-2.0 badge. It was "
-        "not trained on ECGs. 10 s are brought to 336 samples (33.6 Hz), which rounds the QRS off. It needs about "
-        "0.3 GB for each recording in a batch.",
+        "not trained on ECGs. 10 s are resampled to 336 samples (33.6 Hz), which rounds the QRS complex. It needs "
+        "about 0.3 GB for each recording in a batch.",
     )
 
 

@@ -49,8 +49,8 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> torch
     """TiRex of the package with the tensors of the authors' file.
 
     Args:
-        state: what lies under `state_dict`.
-        config: what lies under `hyper_parameters`.
+        state: the file's `state_dict`.
+        config: the file's `hyper_parameters`.
 
     Raises:
         MissingExtra: the package is not installed.
@@ -62,13 +62,13 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> torch
     from enecg.experts.networks.transformer import rename
     from enecg.experts.weights import load_strict
 
-    said = config.get("model_config")
-    absent = [key for key in CONFIG["model_config"] if not isinstance(said, Mapping) or key not in said]
-    if said is None or absent or "train_ctx_len" not in config:
+    stated = config.get("model_config")
+    absent = [key for key in CONFIG["model_config"] if not isinstance(stated, Mapping) or key not in stated]
+    if stated is None or absent or "train_ctx_len" not in config:
         raise WeightsError(f"TiRex: its configuration lacks {', '.join(absent) or 'train_ctx_len'}; fetch it again")
-    require_equal("TiRex", said, {"input_patch_size": PATCH, "output_patch_size": PATCH})
+    require_equal("TiRex", stated, {"input_patch_size": PATCH, "output_patch_size": PATCH})
     package: Any = require("tirex.models.tirex", "tirex", "the expert tirex")
-    network = package.TiRexZero("torch", model_config=dict(said), train_ctx_len=config["train_ctx_len"])
+    network = package.TiRexZero("torch", model_config=dict(stated), train_ctx_len=config["train_ctx_len"])
     load_strict(network, rename(state, ((r"^block_stack\.", ""),)))  # a prefix that older files have
     network.out_norm = network.output_patch_embedding = nn.Identity()  # of the forecast
     return TirexLeads(network, PATCH)

@@ -31,7 +31,7 @@ TOLERANCE: Final = 1e-3  # of the embedding's largest number
 
 @dataclass(frozen=True)
 class Verification:
-    """What was looked at in one expert."""
+    """The checks of one expert."""
 
     name: str
     generated: bool
@@ -39,7 +39,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether all is as it must be."""
+        """Whether all checks passed."""
         return all(check.passed for check in self.checks)
 
 
@@ -72,7 +72,7 @@ def verify_all(generated: bool = False) -> Iterator[Verification]:
         if registry.entry(name).available() or (published is not None and installed(published)):
             try:
                 yield verify(name, generated)
-            except WeightsError as error:  # a licence that nobody has accepted: the others are looked at all the same
+            except WeightsError as error:  # such as a licence that is not accepted: the other experts are still checked
                 yield Verification(name, False, (ExpertCheck("weights", str(error), False),))
 
 
@@ -88,7 +88,7 @@ def _with_file(published: Published) -> list[ExpertCheck]:
     except WeightsError as error:
         return [ExpertCheck("weights", str(error), False)]
     wanted = expected(published.card, folder)
-    known = "as it must be" if wanted else "nothing to compare it with: run enecg experts fetch to record it"
+    known = "as expected" if wanted else "nothing to compare it with; run enecg experts fetch to record it"
     checks = [ExpertCheck("weights", f"{folder / published.card.weights.file}: sha256 {expert.sha256[:12]}…, {known}")]
     return [*checks, _fits(expert), *run_checks(expert, _record(expert))]
 
@@ -110,8 +110,8 @@ def _with_generated(published: Published, folder: Path) -> list[ExpertCheck]:
 def _fits(expert: PublishedExpert) -> ExpertCheck:
     found = sum(parameter.numel() for parameter in expert.module.parameters())
     card = expert.card
-    said = f"every tensor has its place or is known not to be needed; {found:,} parameters"
-    return ExpertCheck("strict load", said, found == card.parameters)
+    result = f"every tensor is used or known not to be needed; {found:,} parameters"
+    return ExpertCheck("strict load", result, found == card.parameters)
 
 
 def _golden(expert: Expert) -> ExpertCheck:

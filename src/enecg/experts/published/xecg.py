@@ -60,34 +60,34 @@ def build(state: Mapping[str, torch.Tensor], config: Mapping[str, Any]) -> torch
     from enecg.experts.networks.recurrent import XEcg
     from enecg.experts.weights import load_strict
 
-    said = config.get("config", config)
-    absent = [key for key in SIZES if not isinstance(said, Mapping) or key not in said]
+    stated = config.get("config", config)
+    absent = [key for key in SIZES if not isinstance(stated, Mapping) or key not in stated]
     if absent:
         raise WeightsError(f"xECG: config.json does not say {', '.join(absent)}; fetch the expert again")
-    module = XEcg(_core(said), said["embedding_size"], said["patch_size"])
+    module = XEcg(_core(stated), stated["embedding_size"], stated["patch_size"])
     load_strict(module, _turned(state, module), ignore=("mask_token",))
     return module
 
 
-def _core(said: Mapping[str, Any]) -> torch.nn.Module:
+def _core(stated: Mapping[str, Any]) -> torch.nn.Module:
     """The stack of blocks, with the plain kernels, made as the authors make theirs."""
     package: Any = require("xlstm", "xecg", "the expert xecg")
-    heads, kinds = said["num_heads"], said["xlstm_config"]
+    heads, kinds = stated["num_heads"], stated["xlstm_config"]
     layer = package.mLSTMLayerConfig(
-        conv1d_kernel_size=4, qkv_proj_blocksize=heads, num_heads=heads, proj_factor=said["proj_factor"]
+        conv1d_kernel_size=4, qkv_proj_blocksize=heads, num_heads=heads, proj_factor=stated["proj_factor"]
     )
     cell = package.sLSTMLayerConfig(num_heads=heads, conv1d_kernel_size=4, backend="vanilla")
-    forward = package.FeedForwardConfig(proj_factor=1.3, act_fn=said["activation_fn"])
+    forward = package.FeedForwardConfig(proj_factor=1.3, act_fn=stated["activation_fn"])
     stack: torch.nn.Module = package.xLSTMBlockStack(
         package.xLSTMBlockStackConfig(
             mlstm_block=package.mLSTMBlockConfig(mlstm=layer),
             slstm_block=package.sLSTMBlockConfig(slstm=cell, feedforward=forward),
             context_length=_PATCHES,
             num_blocks=len(kinds),
-            embedding_dim=said["embedding_size"],
+            embedding_dim=stated["embedding_size"],
             slstm_at=[number for number, kind in enumerate(kinds) if kind == "s"],
             dropout=0.0,
-            add_post_blocks_norm=bool(said.get("use_final_layer_norm", False)),
+            add_post_blocks_norm=bool(stated.get("use_final_layer_norm", False)),
         )
     )
     return stack

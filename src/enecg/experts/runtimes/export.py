@@ -242,7 +242,7 @@ def _reason(error: BaseException) -> str:
 
 @contextmanager
 def _quietly() -> Generator[None]:
-    """The exporter tells developers of its deprecations, and prints the whole network where it fails."""
+    """Silence the exporter, which reports deprecations and prints the whole network where it fails."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""How an expert's network is run: by which runtime, in which precision, and what that means for its embeddings.
+"""The runtimes and precisions of an expert's network, and what they mean for its embeddings.
 
 In float32 the runtimes agree to float noise, as two machines or two batch sizes do: an export that is further than
 `NOISE` from torch is refused. So in float32 it does not matter which runtime made an embedding: one store, one bundle.

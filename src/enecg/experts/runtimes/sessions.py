@@ -32,7 +32,7 @@ class Torch(Session):
 
     Args:
         module: maps signal and length to `[window, dim]`.
-        device: where it lies.
+        device: where it is.
         precision: float32, or bfloat16 by autocast, in which norms and sums stay in float32.
     """
 
@@ -43,7 +43,7 @@ class Torch(Session):
     def __call__(self, signal: np.ndarray, length: np.ndarray) -> np.ndarray:
         import torch
 
-        self.module.eval()  # whatever was done to it since
+        self.module.eval()  # it may have been changed since
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
             if self.precision == "bfloat16":
@@ -98,7 +98,7 @@ class Onnx(Exported):
 
     Args:
         model: an exported network.
-        by_window: give it one window at a time. Whole numbers are scaled by the largest of whatever is in the batch, so
+        by_window: give it one window at a time. Whole numbers are scaled by the largest of the batch, so
             that a window's embedding would depend on its mates.
     """
 

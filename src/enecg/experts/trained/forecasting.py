@@ -44,8 +44,8 @@ def enecg_card(name: str, title: str, dim: int, parameters: int, weights: Weight
         weights=weights,
         padding="zeros",
         cost_ms=cost_ms,
-        notes=f"The repository of EnECG has no licence: its file may not be passed on. What it was trained on is not "
-        f"said; assume MIMIC-IV-ECG. {notes} The numbers of an absent lead are unknown (NaN).",
+        notes=f"The repository of EnECG has no licence: its file may not be passed on. It does not say what it was "
+        f"trained on; assume MIMIC-IV-ECG. {notes} The numbers of an absent lead are unknown (NaN).",
     )
 
 

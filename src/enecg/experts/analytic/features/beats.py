@@ -40,7 +40,7 @@ class FoundBeats:
         count: int `[window]`; 0 when no beat is to be found (asystole, noise).
         typical: float32 `[window, lead, BEFORE + AFTER]`; at each sample the mean of the middle half of the beats,
             which are aligned at the centre of gravity of their QRS energy. Zero without beats and for absent leads.
-        whole: int `[window]`; beats that lie in the window as a whole, and make up the typical one.
+        whole: int `[window]`; complete beats in the window; the typical beat is their mean.
         spread: float32 `[window, lead]`; root mean square of the beats about the typical one.
         alike: float64 `[window, 3, MOST]`; correlation of each beat with the mean of the others, over all leads, in
             the QRS, before it (the P wave) and after it (the T wave); NaN where it is not known.
@@ -258,7 +258,7 @@ def _vertex(values: np.ndarray, top: np.ndarray) -> np.ndarray:
 
 
 def cut_beats(signal: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cut out the beats that lie in the signal as a whole, by cubic interpolation between samples.
+    """Cut out the complete beats of the signal, by cubic interpolation between samples.
 
     Args:
         signal: `[lead, sample]`.

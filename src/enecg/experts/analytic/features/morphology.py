@@ -229,7 +229,7 @@ def p_columns(columns: Columns, parts: Parts, known: np.ndarray) -> None:
 
 
 def outline_columns(columns: Columns, parts: Parts, known: np.ndarray) -> None:
-    """The beat in steps of 60 ms, in SD of each lead: its outline, whatever the landmarks say."""
+    """The beat in steps of 60 ms, in SD of each lead: its outline, independent of the landmarks."""
     for start in BINS:
         mean = parts.waves.beat[:, :, start : start + 6].mean(2) / parts.unit
         columns.per_lead(f"beat_{round((start - BEFORE) * MS):+d}_ms_sd", mean, known)
