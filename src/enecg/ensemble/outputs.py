@@ -84,13 +84,13 @@ class TaskOutput:
     baselines: BaselineOutputs = field(default_factory=BaselineOutputs)
 
     def decisions(self) -> list[str | list[str] | None]:
-        """Return class names by the thresholds (multiclass: the most probable class); None without an answer."""
+        """Return class names by the thresholds, or by 0.5 where there are none; None without an answer.
+
+        The class of a multiclass task is the most probable one.
+        """
         names = self.task.output_names
         out: list[str | list[str] | None] = []
-        limits = np.full(self.value.shape, np.nan)
-        if self.task.kind in ("binary", "multilabel"):
-            assert self.thresholds is not None
-            limits = np.broadcast_to(self.thresholds, self.value.shape)
+        limits = np.broadcast_to(0.5 if self.thresholds is None else self.thresholds, self.value.shape)
         for row, limit in zip(self.value, limits, strict=True):
             if self.task.kind == "regression" or not np.isfinite(row).all():
                 out.append(None)
