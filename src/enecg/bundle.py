@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from enecg.cohorts.listing import Item, listed
+from enecg.documents import PredictionsDocument
 from enecg.embedding.cluster import check_engine
 from enecg.embedding.pipeline import Skipped
 from enecg.ensemble.budget.cascade import Cascade
@@ -117,7 +118,7 @@ def predict(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
-) -> dict[str, Any]:
+) -> PredictionsDocument:
     """Answer all tasks of a bundle for recordings.
 
     Args:

@@ -11,7 +11,7 @@ import math
 from typing import Any, Literal, NotRequired
 
 # pydantic needs this one before Python 3.12.
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict, TypeIs
 
 TaskKind = Literal["regression", "binary", "multiclass", "multilabel"]
 Decision = str | list[str] | None
@@ -79,7 +79,7 @@ class Prediction(TypedDict):
     record: str
     usable: bool
     quality: list[QualityFinding]
-    seconds: NotRequired[SecondsSeen]
+    seconds: SecondsSeen
     leads: list[str]
     notes: list[str]
     tasks: dict[str, TaskAnswer]
@@ -90,6 +90,11 @@ class SkippedRecord(TypedDict):
 
     record: str
     reason: str
+
+
+def is_skipped(entry: Prediction | SkippedRecord) -> TypeIs[SkippedRecord]:
+    """Return whether an entry is a recording that could not be read, with the reason."""
+    return "reason" in entry
 
 
 class PredictionsDocument(TypedDict):

@@ -12,10 +12,22 @@ import numpy as np
 
 from enecg import NOTICE
 from enecg.cohorts.listing import Item
+from enecg.documents import (
+    ClassAnswer,
+    Prediction,
+    PredictionsDocument,
+    RegressionAnswer,
+    SecondsSeen,
+    SkippedRecord,
+    TaskAnswer,
+    is_skipped,
+    significant,
+)
 from enecg.ensemble.budget.cascade import embed_needed
 from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
 from enecg.experts.base import Expert
+from enecg.experts.inputs import InputSpec, seconds_seen
 from enecg.files import place
 from enecg.quality import Quality, check
 from enecg.readers import read
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP = 64  # recordings held at a time
+UNSEEN_SECONDS = 0.05  # at the end of a recording that need no note
 
 
 def predict_files(
@@ -37,7 +50,7 @@ def predict_files(
     unit: str | None = None,
     ignore_checksums: bool = False,
     group: int = GROUP,
-) -> dict[str, Any]:
+) -> PredictionsDocument:
     """Answer all tasks for files or recordings, and return the JSON of `enecg predict`.
 
     A file that cannot be read is under `skipped` with its reason; one that cannot be interpreted is an entry with
@@ -53,11 +66,14 @@ def predict_files(
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
         group: recordings held in memory at a time.
     """
-    predictions: list[dict[str, Any]] = []
-    skipped: list[dict[str, Any]] = []
+    predictions: list[Prediction] = []
+    skipped: list[SkippedRecord] = []
     options: dict[str, Any] = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums, "group": group}
     for entry in answered(ensemble, experts, recordings, **options):
-        (skipped if "reason" in entry else predictions).append(entry)
+        if is_skipped(entry):
+            skipped.append(entry)
+        else:
+            predictions.append(entry)
     return {"predictions": predictions, "skipped": skipped, "bundle": bundle, "notice": NOTICE}
 
 
@@ -70,14 +86,14 @@ def answered(
     unit: str | None = None,
     ignore_checksums: bool = False,
     group: int = GROUP,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Prediction | SkippedRecord]:
     """Yield the entries of `predict_files` one after the other, in the order of the recordings.
 
     The entry of a file that cannot be read has only `record` and `reason`.
     """
     waiting = iter(recordings)
     while some := list(islice(waiting, group)):
-        held: list[Recording | dict[str, Any]] = []
+        held: list[Recording | SkippedRecord] = []
         for one in some:
             try:
                 held.append(one if isinstance(one, Recording) else _read(one, rate, unit, ignore_checksums))
@@ -96,11 +112,12 @@ def _read(one: str | Path | Item, rate: float | None, unit: str | None, ignore_c
     return replace(read(item.at, rate=rate, unit=unit, ignore_checksums=ignore_checksums), source=item.record)
 
 
-def answers(ensemble: Answering, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[dict[str, Any]]:
+def answers(ensemble: Answering, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[Prediction]:
     """Return one entry per recording: the findings of the quality check and, where it is usable, all answers."""
     verdicts = [check(recording) for recording in recordings]
     usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
-    entries = [_entry(recording, verdict) for recording, verdict in zip(recordings, verdicts, strict=True)]
+    inputs = [expert.card.input for expert in experts]
+    entries = [_entry(recording, verdict, inputs) for recording, verdict in zip(recordings, verdicts, strict=True)]
     if usable:
         outputs = ensemble.predict(embed_needed(ensemble, experts, [recordings[i] for i in usable]))
         for row, i in enumerate(usable):
@@ -108,56 +125,63 @@ def answers(ensemble: Answering, experts: Sequence[Expert], recordings: Sequence
     return entries
 
 
-def blank(ensemble: Answering) -> dict[str, Any]:
+def blank(ensemble: Answering) -> Prediction:
     """Return an entry with the names of all answers; its values mean nothing."""
     outputs = ensemble.predict({info.name: np.zeros((1, info.dim), np.float32) for info in ensemble.experts})
     tasks = {name: _answer(output, 0) for name, output in outputs.items()}
-    return {"record": "", "usable": False, "quality": [], "leads": [], "notes": [], "tasks": tasks}
+    seconds: SecondsSeen = {"seen": 0.0, "of": 0.0}
+    return {"record": "", "usable": False, "quality": [], "seconds": seconds, "leads": [], "notes": [], "tasks": tasks}
 
 
-def _entry(recording: Recording, verdict: Quality) -> dict[str, Any]:
-    findings = [{"code": f.code, "text": f.text, "leads": list(f.leads), "fatal": f.fatal} for f in verdict.findings]
+def _entry(recording: Recording, verdict: Quality, inputs: Sequence[InputSpec]) -> Prediction:
+    seen = min((seconds_seen(each, recording.seconds) for each in inputs), default=0.0) if verdict.usable else 0.0
+    notes = list(recording.notes.values())
+    if verdict.usable and recording.seconds - seen > UNSEEN_SECONDS:
+        notes.append(f"only the first {seen:g} of {recording.seconds:g} s are seen by every expert")
     return {
         "record": recording.source,
         "usable": verdict.usable,
-        "quality": findings,
+        "quality": [
+            {"code": each.code, "text": each.text, "leads": list(each.leads), "fatal": each.fatal}
+            for each in verdict.findings
+        ],
+        "seconds": {"seen": round(seen, 3), "of": round(recording.seconds, 3)},
         "leads": list(recording.leads),
-        "notes": list(recording.notes.values()),
+        "notes": notes,
         "tasks": {},
     }
 
 
-def _answer(output: TaskOutput, row: int) -> dict[str, Any]:
+def _answer(output: TaskOutput, row: int) -> TaskAnswer:
     """Return one task's answer for one recording; value or probabilities are null where no expert has an answer."""
     task, value = output.task, output.value[row]
-    answer: dict[str, Any] = {"kind": task.kind}
+    weights = {name: round(float(share[row]), 4) for name, share in output.weights.items()}
     if task.kind == "regression":
-        answer |= {"value": _number(value[0]), "unit": task.unit}
+        number: RegressionAnswer = {"kind": task.kind, "value": significant(value[0]), "unit": task.unit,
+                                    "weights": weights}  # fmt: skip
         if output.low is not None and output.high is not None:
-            answer |= {"low": _number(output.low[row]), "high": _number(output.high[row])}
-    else:
-        shown = [1 - value[0], value[0]] if task.kind == "binary" else value
-        answer["probabilities"] = {name: _number(p) for name, p in zip(task.classes, shown, strict=True)}
-        answer["decision"] = output.decisions()[row]
-        if output.thresholds is not None:
-            limits = np.broadcast_to(output.thresholds, output.value.shape)[row]
-            answer["thresholds"] = dict(zip(task.output_names, limits.tolist(), strict=True))
-    answer["weights"] = {name: round(float(share[row]), 4) for name, share in output.weights.items()}
+            number["low"], number["high"] = significant(output.low[row]), significant(output.high[row])
+        return number
+    shown = [1 - value[0], value[0]] if task.kind == "binary" else value
+    probabilities = {name: significant(p) for name, p in zip(task.classes, shown, strict=True)}
+    answer: ClassAnswer = {"kind": task.kind, "probabilities": probabilities, "decision": output.decisions()[row],
+                           "weights": weights}  # fmt: skip
+    if output.thresholds is not None:
+        limits = np.broadcast_to(output.thresholds, output.value.shape)[row]
+        answer["thresholds"] = dict(zip(task.output_names, limits.tolist(), strict=True))
     return answer
 
 
-def _number(value: float) -> float | None:
-    return float(f"{value:.6g}") if np.isfinite(value) else None
-
-
-def row(entry: Mapping[str, Any], bundle: str | None) -> dict[str, Any]:
+def row(entry: Prediction | SkippedRecord, bundle: str | None) -> dict[str, Any]:
     """Return one entry of `answered` as a row of a table; the reason for a missing answer is under `quality`."""
     last = {"bundle": bundle, "notice": NOTICE}
-    if "reason" in entry:
+    if is_skipped(entry):
         return {"record": entry["record"], "usable": False, "quality": entry["reason"], **last}
-    found = {
+    found: dict[str, Any] = {
         "record": entry["record"],
         "usable": entry["usable"],
+        "seconds_seen": entry["seconds"]["seen"],
+        "seconds": entry["seconds"]["of"],
         "quality": "; ".join(finding["text"] for finding in entry["quality"]),
         "notes": "; ".join(entry["notes"]),
     }
@@ -166,13 +190,15 @@ def row(entry: Mapping[str, Any], bundle: str | None) -> dict[str, Any]:
     return found | last
 
 
-def _cells(task: str, answer: Mapping[str, Any]) -> dict[str, Any]:
+def _cells(task: str, answer: TaskAnswer) -> dict[str, Any]:
     cells: dict[str, Any] = {}
-    for key in ("value", "low", "high", "decision"):
-        if key in answer:
-            found = answer[key]
-            cells[task if key == "value" else f"{task}_{key}"] = ";".join(found) if isinstance(found, list) else found
-    cells |= {f"{task}_p_{name}": p for name, p in answer.get("probabilities", {}).items()}
+    if answer["kind"] == "regression":
+        cells[task] = answer["value"]
+        cells |= {f"{task}_{end}": answer[end] for end in ("low", "high") if end in answer}
+    else:
+        decision = answer["decision"]
+        cells[f"{task}_decision"] = ";".join(decision) if isinstance(decision, list) else decision
+        cells |= {f"{task}_p_{name}": p for name, p in answer["probabilities"].items()}
     return cells | {f"{task}_weight_{name}": weight for name, weight in answer["weights"].items()}
 
 

@@ -193,6 +193,20 @@ def _filter(signal: np.ndarray, rate: float, recording: Recording, spec: InputSp
     return signal
 
 
+def seconds_seen(spec: InputSpec, seconds: float) -> float:
+    """Return how many seconds of a recording of this length lie in a window, from its start."""
+    starts = _starts(round(seconds * spec.rate), spec)
+    hop = (spec.hop_seconds or spec.seconds) * spec.rate
+    covered = (len(starts) - 1) * min(hop, spec.seconds * spec.rate) + spec.seconds * spec.rate
+    return min(seconds, covered / spec.rate)
+
+
+def _starts(samples: int, spec: InputSpec) -> list[int]:
+    """Return the first sample of each window of a signal at the rate of the input contract."""
+    hop = round((spec.hop_seconds or spec.seconds) * spec.rate)
+    return dsp.windows(samples, round(spec.seconds * spec.rate), hop, spec.max_windows)
+
+
 def _cut(signal: np.ndarray, rate: float, spec: InputSpec) -> np.ndarray:
     """`[lead, sample]` to `[window, lead, sample]`, padded with zeros behind when shorter than one window."""
     size = round(spec.seconds * rate)

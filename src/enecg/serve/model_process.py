@@ -84,7 +84,7 @@ class BundleModel:
             if header["format"] == "fhir":
                 answer: object = fhir.entries(entry, recording, digest, self._bundle.ensemble.tasks, facts["start"])
             else:
-                answer = _served(cast(Prediction, entry), recording, facts["format"], header["signal"])
+                answer = _served(entry, recording, facts["format"], header["signal"])
             texts.append(json.dumps(answer, allow_nan=False, separators=(",", ":")).encode())
         return {"outcomes": [{"usable": e["usable"], "tasks": list(e["tasks"])} for e in entries]}, texts
 
