@@ -1,4 +1,4 @@
-"""The demo: the main job from end to end on generated ECGs, then one real recording, and a report of both."""
+"""The demo: the whole way on generated ECGs, then one real recording, and a report of both."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def run(
     """Generate a cohort, fit the five tasks, evaluate on held-out subjects, predict a real ECG, write the report.
 
     Args:
-        folder: for all of it; made when it is not there.
-        subjects: generated; from about 150 on, two rhythms are frequent enough to be learned.
-        experts: who looks at the recordings.
+        folder: for all results; it is made if it does not exist.
+        subjects: generated; with 150 or more, two rhythms are frequent enough to be learned.
+        experts: names or sets.
         recipe: how heads and weights are made.
         seed: of the generator and of the fit.
         say: called with a line before each step.
@@ -50,7 +50,7 @@ def run(
     say(f"1/5 generating ECGs of {subjects} subjects (computed by a model of the heart, not recorded from people)")
     cohort = Cohort.load(make_cohort(folder / "cohort", subjects, seed))
 
-    say(f"2/5 {len(cohort)} recordings: each expert looks at each of them once")
+    say(f"2/5 {len(cohort)} recordings: each expert embeds each of them once")
     api.embed(cohort, experts, store, progress=True, say=say)
 
     say("3/5 fitting heads and weights for five tasks")
@@ -66,7 +66,7 @@ def run(
     say("5/5 predicting a real recording")
     paths = [_real_file(), cohort.path(int(tested.argmax()))]
     shown = [replace(read(path), source=name_of(path)) for path in paths]
-    told = api.predict(bundle, shown)["predictions"]
+    predictions = api.predict(bundle, shown)["predictions"]
     report = folder / "report.html"
     write_html(
         evaluation.document,
@@ -74,7 +74,7 @@ def run(
         title="EnECG demo",
         kind_note=f"One bundle ({digest[:12]}), evaluated on generated subjects that it was not trained on.",
         figures=evaluation.figures(),
-        examples=[Example.of(one, answer) for one, answer in zip(shown, told, strict=True)],
+        examples=[Example.of(one, answer) for one, answer in zip(shown, predictions, strict=True)],
     )
     return report
 

@@ -190,15 +190,15 @@ def reproduce(
     from enecg.paper.report import write_html, write_markdown
 
     out.mkdir(parents=True, exist_ok=True)
-    found = api.reproduce(
+    document: Any = api.reproduce(
         manifest, tasks, experts, store,
         recipes=recipe or ("paper", "default"), folds=folds, where=where, replicates=replicates, seed=seed,
         **_spread(jobs, work), progress=not quiet, say=log,
     ).document  # fmt: skip
-    output.write_json(found, out / "results.json")
-    write_html(found, out / "report.html")
-    (out / "report.md").write_text(write_markdown(found), "utf-8")
-    output.side_by_side(found)
+    output.write_json(document, out / "results.json")
+    write_html(document, out / "report.html")
+    (out / "report.md").write_text(write_markdown(document), "utf-8")
+    output.side_by_side(document)
     typer.echo(f"report: {out / 'report.html'}. {NOTICE}")
 
 
@@ -216,10 +216,11 @@ def _write(
     from enecg.cli import output
     from enecg.evaluation.report.html import write_html, write_markdown
 
+    document: Any = found.document
     if json_file:
-        output.write_json(found.document, json_file)
+        output.write_json(document, json_file)
     if html_file:
-        write_html(found.document, html_file, title=title, kind_note=note, figures=found.figures())
+        write_html(document, html_file, title=title, kind_note=note, figures=found.figures())
     if markdown_file:
-        markdown_file.write_text(write_markdown(found.document), "utf-8")
-    output.results(found.document)
+        markdown_file.write_text(write_markdown(document), "utf-8")
+    output.results(document)

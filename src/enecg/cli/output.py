@@ -1,4 +1,4 @@
-"""What the command line prints: tables by Rich, and predictions as table, JSON, CSV or Parquet."""
+"""What the commands print: tables, and predictions as table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from rich.table import Table
 from rich.text import Text
 
 from enecg import NOTICE
+from enecg.documents import (
+    EstimateValues,
+    EvaluationDocument,
+    ListedExpert,
+    Prediction,
+    PredictionsDocument,
+    RegressionAnswer,
+    SkippedRecord,
+    TaskAnswer,
+)
 from enecg.errors import InputError
 from enecg.files import Place
 
 if TYPE_CHECKING:
     from enecg.cli.doctor import MachineCheck
     from enecg.ensemble.outputs import Answering
+    from enecg.paper.documents import ReproductionDocument
 
 FORMATS: Final = ("table", "json", "csv", "parquet", "fhir")
-WIDTH: Final = 140  # of tables in a pipe, which has none of its own
+WIDTH: Final = 140  # columns of a table that is not written to a terminal
 
 
 def _print(*parts: Text | Table | str) -> None:
-    """Print without reading markup: names of files and of classes may hold brackets."""
+    """Print without markup: names of files and classes may hold brackets."""
     console = Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH)
     console.print(*parts)
 
@@ -41,7 +52,7 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[Sequence[object]])
 
 
 def write_json(document: object, out: Path | None = None) -> None:
-    """Plain JSON values, to a file or to standard output."""
+    """Write a JSON document to a file or to standard output."""
     _put(json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n", out)
 
 
@@ -52,10 +63,10 @@ def _put(text: str, out: Path | None) -> None:
         out.write_text(text, "utf-8")
 
 
-def experts(cards: Sequence[Mapping[str, Any]], sets: Mapping[str, Sequence[str]]) -> None:
-    """The list of experts and of sets."""
+def experts(cards: Sequence[ListedExpert], sets: Mapping[str, Sequence[str]]) -> None:
+    """Print the list of experts and of sets."""
 
-    def row(card: Mapping[str, Any]) -> list[object]:
+    def row(card: ListedExpert) -> list[object]:
         spec = card["input"]
         cost = "" if card["cost_ms"] is None else f"{card['cost_ms']:g}"
         here = "here" if card["available"] else "to fetch"
@@ -69,14 +80,14 @@ def experts(cards: Sequence[Mapping[str, Any]], sets: Mapping[str, Sequence[str]
         _print(f"set {name}: {', '.join(members)}")
 
 
-def card(facts: Mapping[str, Any]) -> None:
-    """One expert's card."""
+def card(facts: ListedExpert) -> None:
+    """Print the card of an expert."""
     rows = [(key, ", ".join(map(str, v)) if isinstance(v, list | tuple) else v) for key, v in facts.items()]
     _table(str(facts["name"]), ("", ""), rows)
 
 
 def store_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """What an embedding store holds."""
+    """Print what an embedding store holds."""
     cells = [
         (row["expert"], row["fingerprint"][:12], row["dim"], row["rows"], row["shards"], f"{row['bytes']:,}")
         for row in rows
@@ -85,13 +96,13 @@ def store_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def checks(found: Sequence[MachineCheck]) -> None:
-    """What `doctor` found."""
-    words = {True: Text("ok"), False: Text("mend", style="bold red"), None: Text("note")}
+    """Print the checks of `doctor`."""
+    words = {True: Text("ok"), False: Text("fix", style="bold red"), None: Text("note")}
     _table("enecg doctor", ("", "check", "found", "remedy"), [(words[c.ok], c.name, c.detail, c.remedy) for c in found])
 
 
 def weights(ensemble: Answering) -> None:
-    """The experts' static shares per task."""
+    """Print the static weight of each expert for each task."""
     names = [info.name for info in ensemble.experts if not info.gate_input]
     rows = []
     for task, model in ensemble.models.items():
@@ -102,19 +113,19 @@ def weights(ensemble: Answering) -> None:
 
 
 def _number(value: float) -> str:
-    """Four significant digits, and never an exponent for a large number."""
+    """Return four significant digits, and no exponent for a large number."""
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
-def _interval(estimate: Mapping[str, float | None]) -> str:
-    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+def _interval(estimate: EstimateValues) -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
     if value is None:
         return "–"
     return _number(value) if low is None or high is None else f"{_number(value)} [{_number(low)}, {_number(high)}]"
 
 
-def results(document: Mapping[str, Any]) -> None:
-    """The summary of an evaluation."""
+def results(document: EvaluationDocument) -> None:
+    """Print the summary of an evaluation."""
     rows = []
     for name, block in document["tasks"].items():
         metric = block["metric"]
@@ -140,24 +151,24 @@ def results(document: Mapping[str, Any]) -> None:
     )
 
 
-def side_by_side(document: Mapping[str, Any]) -> None:
-    """Each recipe's value of every task's metric."""
+def side_by_side(document: ReproductionDocument) -> None:
+    """Print the metric of each task for each recipe."""
     recipes = list(document["recipes"])
     rows = []
     for name, block in document["tasks"].items():
         metric = block["metric"]
         cells = [_interval(block["recipes"][recipe][metric]) for recipe in recipes]
-        said = [f"{told['verdict']} than {other}" if told["verdict"] in ("better", "worse") else told["verdict"]
-                for others in block["compare"].values() for other, told in others.items()]  # fmt: skip
+        verdicts = [f"{found['verdict']} than {other}" if found["verdict"] in ("better", "worse") else found["verdict"]
+                    for others in block["compare"].values() for other, found in others.items()]  # fmt: skip
         rows.append(
-            [f"{name} ({block['unit']})" if block["unit"] else name, block["n"], metric, *cells, "; ".join(said)]
+            [f"{name} ({block['unit']})" if block["unit"] else name, block["n"], metric, *cells, "; ".join(verdicts)]
         )
     columns = ("task", "n", "metric", *recipes, f"{recipes[-1]} is")
     _table(f"{document['n_recordings']} recordings of {document['n_subjects']} subjects", columns, rows)
 
 
 def check_format(format: str, out: Place | None, engine: str = "local") -> None:
-    """Raise `InputError` when predictions cannot be shown in that form, or not there, or not made so."""
+    """Raise `InputError` when format, file and engine do not go together."""
     if format not in FORMATS:
         raise InputError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     if format == "parquet":
@@ -169,12 +180,12 @@ def check_format(format: str, out: Place | None, engine: str = "local") -> None:
     if isinstance(out, str):
         raise InputError(f"--out {out}: a URL is for --format parquet")
     if out is not None and (format == "table" or out.is_dir()):
-        told = "a table is for the screen; add --format json, csv or parquet" if format == "table" else "is a folder"
-        raise InputError(f"--out {out}: {told}")
+        reason = "a table is for the screen; add --format json, csv or parquet" if format == "table" else "is a folder"
+        raise InputError(f"--out {out}: {reason}")
 
 
-def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> None:
-    """Predictions as a table, JSON or CSV, to a file or to standard output."""
+def predictions(document: PredictionsDocument, format: str, out: Path | None) -> None:
+    """Write predictions as a table, JSON or CSV, to a file or to standard output."""
     if format == "json":
         write_json(document, out)
     elif format == "table":
@@ -184,22 +195,23 @@ def predictions(document: Mapping[str, Any], format: str, out: Path | None) -> N
 
         from enecg.ensemble.predictions import row
 
-        entries = [*document["predictions"], *document["skipped"]]
+        entries: list[Prediction | SkippedRecord] = [*document["predictions"], *document["skipped"]]
         frame = pd.DataFrame([row(entry, document["bundle"]) for entry in entries])
         _put(frame.to_csv(index=False), out)
 
 
-def _prediction_table(document: Mapping[str, Any]) -> None:
+def _prediction_table(document: PredictionsDocument) -> None:
     for entry in document["predictions"]:
         rows = []
         for task, answer in entry["tasks"].items():
             most = sorted(answer["weights"].items(), key=lambda kv: -kv[1])[:3]
-            trusted = ", ".join(f"{expert} {share:.0%}" for expert, share in most if share >= 0.005)
-            rows.append([task, _said(answer), trusted])
+            weights = ", ".join(f"{expert} {share:.0%}" for expert, share in most if share >= 0.005)
+            rows.append([task, _answer_text(answer), weights])
         findings = "; ".join(finding["text"] for finding in entry["quality"]) or "nothing found"
         if entry["usable"]:
-            _table(entry["record"], ("task", "answer", "trusted most"), rows)
+            _table(entry["record"], ("task", "answer", "largest weights"), rows)
             _print(f"quality: {findings}")
+            _print(f"seconds seen: {entry['seconds']['seen']:g} of {entry['seconds']['of']:g}")
         else:
             _print(Text.assemble(f"{entry['record']}: ", ("not interpreted", "bold"), f": {findings}"))
         for note in entry["notes"]:
@@ -207,21 +219,22 @@ def _prediction_table(document: Mapping[str, Any]) -> None:
     _print(Text(document["notice"], style="bold"))
 
 
-def _said(answer: Mapping[str, Any]) -> str:
+def _answer_text(answer: TaskAnswer) -> str:
     if answer["kind"] == "regression":
-        return _measured(answer)
+        return _value_text(answer)
     decision = answer["decision"]
     if decision is None:
         return "no answer"
     chosen = decision if isinstance(decision, list) else [decision]
-    ranked = sorted(answer["probabilities"].items(), key=lambda kv: (kv[0] not in chosen, -kv[1]))
+    known = {name: p for name, p in answer["probabilities"].items() if p is not None}
+    ranked = sorted(known.items(), key=lambda kv: (kv[0] not in chosen, -kv[1]))
     shown = ", ".join(f"{name} {p:.2f}" for name, p in ranked[: max(3, len(chosen))])
     return f"{', '.join(chosen) or 'none'} ({shown})"
 
 
-def _measured(answer: Mapping[str, Any]) -> str:
-    """A value to the last digit that its interval leaves a meaning, such as `61 years (90 % 49 to 74)`."""
-    value, low, high = (answer.get(key) for key in ("value", "low", "high"))
+def _value_text(answer: RegressionAnswer) -> str:
+    """Return a value with the digits that its interval supports, such as `61 years (90 % 49 to 74)`."""
+    value, low, high = answer["value"], answer.get("low"), answer.get("high")
     if value is None:
         return "no answer"
     if low is None or high is None:
@@ -232,6 +245,6 @@ def _measured(answer: Mapping[str, Any]) -> str:
 
 
 def trained_on(ensemble: Answering) -> str:
-    """How much an ensemble was trained on, in words."""
-    told = ensemble.training
-    return f"{told['recordings']} recordings of {told['subjects']} subjects, {told['skipped']} skipped"
+    """Return how much an ensemble was trained on, in words."""
+    facts = ensemble.training
+    return f"{facts['recordings']} recordings of {facts['subjects']} subjects, {facts['skipped']} skipped"

@@ -24,4 +24,4 @@ def serve(
     from enecg.serve.server import serve as run
     from enecg.serve.settings import Settings
 
-    run(bundle, Settings.read(host=host, port=port, workers=workers, token_file=token_file), say=log)
+    run(bundle, Settings.read(host=host, port=port, workers=workers, token_file=token_file), log=log)

@@ -1,9 +1,9 @@
 """Answers as FHIR R4 resources: the ECG as an Observation, one Observation for each prediction, the model as a Device.
 
-R4 (4.0.1) and R4B (4.3.0) agree on everything used here. A prediction is `preliminary`, since nobody has reviewed it,
-is derived from the ECG's Observation, and bears the security label AIAST (asserted by an artificial intelligence). A
-recording that must not be interpreted gets the same Observations with the reason in place of a value. No LOINC code
-means "as predicted from an ECG", so none is used for predictions: a trend of laboratory values must not pick them up.
+R4 (4.0.1) and R4B (4.3.0) agree on everything used here. A prediction is `preliminary`, because nobody has reviewed it.
+It is derived from the Observation of the ECG, and has the security label AIAST (artificial intelligence asserted). A
+recording that must not be interpreted has the same Observations, with the reason instead of a value. No LOINC code
+means "predicted from an ECG", so predictions have none: a trend of laboratory values must not include them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 
 from enecg import NOTICE, __version__
+from enecg.documents import Prediction, PredictionsDocument, SkippedRecord, TaskAnswer
 from enecg.leads import STANDARD
 from enecg.recording import Recording
 from enecg.tasks import Task
 
 MEDIA_TYPE: Final = "application/fhir+json"
+Resource = dict[str, Any]  # JSON of a FHIR resource, or of a part of it
 _OURS: Final = uuid5(NAMESPACE_URL, "enecg")
 _TERMINOLOGY: Final = "http://terminology.hl7.org/CodeSystem"
 _UCUM: Final = "http://unitsofmeasure.org"
@@ -35,9 +37,9 @@ _TITLES: Final = {"rr_interval": "RR interval, mean", "potassium": "serum potass
 
 
 def collection(
-    document: Mapping[str, Any], tasks: Sequence[Task], recording_of: Callable[[str], Recording]
-) -> dict[str, Any]:
-    """A Bundle of the answers of `enecg predict`.
+    document: PredictionsDocument, tasks: Sequence[Task], recording_of: Callable[[str], Recording]
+) -> Resource:
+    """Return a Bundle of the answers of `enecg predict`.
 
     Args:
         document: the JSON of `enecg predict`.
@@ -51,30 +53,30 @@ def collection(
         for part in entries(entry, recording_of(entry["record"]), digest, tasks)
     ]
     texts = [json.dumps(part, allow_nan=False).encode() for part in parts]
-    bundle: dict[str, Any] = json.loads(bundle_text(digest, texts, document["skipped"]))
+    bundle: Resource = json.loads(bundle_text(digest, texts, document["skipped"]))
     return bundle
 
 
-def bundle_text(digest: str, parts: Iterable[bytes], skipped: Iterable[Mapping[str, Any]] = ()) -> bytes:
-    """The Bundle of entries that are JSON texts already; what could not be read is an OperationOutcome."""
+def bundle_text(digest: str, parts: Iterable[bytes], skipped: Iterable[SkippedRecord] = ()) -> bytes:
+    """Return the Bundle of entries that are JSON texts. Files that could not be read become an OperationOutcome."""
     head = json.dumps({"resourceType": "Bundle", "type": "collection", "timestamp": _now()})
     issues = [{"severity": "error", "code": "structure", "diagnostics": str(each["reason"])} for each in skipped]
-    told = [_device(digest)]
+    first = [_device(digest)]
     if issues:
         outcome = {"resourceType": "OperationOutcome", "issue": issues}
-        told.append(_entry(_id(digest, *(issue["diagnostics"] for issue in issues)), outcome))
-    texts = [*(json.dumps(part).encode() for part in told), *parts]
+        first.append(_entry(_id(digest, *(issue["diagnostics"] for issue in issues)), outcome))
+    texts = [*(json.dumps(part).encode() for part in first), *parts]
     return head[:-1].encode() + b',"entry":[' + b",".join(texts) + b"]}"
 
 
 def entries(
-    entry: Mapping[str, Any], recording: Recording, digest: str, tasks: Sequence[Task], start: str | None = None
-) -> list[dict[str, Any]]:
-    """The Bundle's entries for one recording: its ECG, then one Observation for each task.
+    entry: Prediction, recording: Recording, digest: str, tasks: Sequence[Task], start: str | None = None
+) -> list[Resource]:
+    """Return the entries of one recording: its ECG, then one Observation for each task.
 
     Args:
         entry: of `predictions` in the JSON of `enecg predict`.
-        recording: what it is about.
+        recording: that of the entry.
         digest: hash of the enecg bundle.
         tasks: of the bundle.
         start: when it was recorded, with its zone; otherwise the date that the file states, if any.
@@ -82,7 +84,7 @@ def entries(
     content = recording.content_hash()
     when = start or recording.facts.get("recorded")
     ecg = _id(content)
-    shared: dict[str, Any] = {"effectiveDateTime": when} if when else {}
+    shared: Resource = {"effectiveDateTime": when} if when else {}
     out = [_entry(ecg, _ecg(entry, recording) | shared)]
     for task in tasks:
         resource = _prediction(task, entry, ecg, digest) | shared
@@ -90,7 +92,7 @@ def entries(
     return out
 
 
-def _device(digest: str) -> dict[str, Any]:
+def _device(digest: str) -> Resource:
     return _entry(_id(digest), {
         "resourceType": "Device",
         "status": "active",
@@ -102,13 +104,14 @@ def _device(digest: str) -> dict[str, Any]:
     })  # fmt: skip
 
 
-def _ecg(entry: Mapping[str, Any], recording: Recording) -> dict[str, Any]:
+def _ecg(entry: Prediction, recording: Recording) -> Resource:
     whole = all(recording.get(name) is not None for name in STANDARD)
     code = [{"system": _MDC, "code": str(_WHOLE_ECG), "display": "MDC_ECG_ELEC_POTL"}]
     if whole:
         code.append({"system": "http://loinc.org", "code": "34534-8", "display": "12 lead EKG panel"})
     notes = [f"record: {entry['record']}", *(f"quality: {finding['text']}" for finding in entry["quality"])]
     notes += [f"note: {text}" for text in entry["notes"]]
+    notes.append(f"seconds seen: {entry['seconds']['seen']:g} of {entry['seconds']['of']:g}")
     return {
         "resourceType": "Observation",
         "status": "final",
@@ -120,10 +123,10 @@ def _ecg(entry: Mapping[str, Any], recording: Recording) -> dict[str, Any]:
     }
 
 
-def _lead(name: str, samples: np.ndarray, recording: Recording) -> dict[str, Any]:
-    """Whole microvolts, or thousandths of a standard deviation; E where a sample is missing."""
+def _lead(name: str, samples: np.ndarray, recording: Recording) -> Resource:
+    """Return the samples of a lead in whole microvolts, or thousandths of a standard deviation; E for a missing one."""
     number = _LEAD_CODES.get(name)
-    code: dict[str, Any] = {"text": name}
+    code: Resource = {"text": name}
     if number is not None:
         code["coding"] = [{"system": _MDC, "code": str(number), "display": f"MDC_ECG_ELEC_POTL_{name.upper()}"}]
     in_mv = recording.amplitude == "mV"
@@ -135,8 +138,8 @@ def _lead(name: str, samples: np.ndarray, recording: Recording) -> dict[str, Any
     return {"code": code, "valueSampledData": sampled}
 
 
-def _prediction(task: Task, entry: Mapping[str, Any], ecg: UUID, digest: str) -> dict[str, Any]:
-    resource: dict[str, Any] = {
+def _prediction(task: Task, entry: Prediction, ecg: UUID, digest: str) -> Resource:
+    resource: Resource = {
         "resourceType": "Observation",
         "meta": {
             "security": [
@@ -152,8 +155,8 @@ def _prediction(task: Task, entry: Mapping[str, Any], ecg: UUID, digest: str) ->
         "note": [{"text": NOTICE}],
     }  # fmt: skip
     if not entry["usable"]:
-        told = "; ".join(finding["text"] for finding in entry["quality"] if finding["fatal"])
-        return resource | _absent("not-performed", f"quality: {told}")
+        reasons = "; ".join(finding["text"] for finding in entry["quality"] if finding["fatal"])
+        return resource | _absent("not-performed", f"quality: {reasons}")
     answer = entry["tasks"][task.name]
     value = _value(answer)
     if not value:
@@ -161,7 +164,7 @@ def _prediction(task: Task, entry: Mapping[str, Any], ecg: UUID, digest: str) ->
     return resource | value | {"component": _components(answer)}
 
 
-def _value(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _value(answer: TaskAnswer) -> Resource:
     if answer["kind"] == "regression":
         if answer["value"] is None:
             return {}
@@ -169,46 +172,49 @@ def _value(answer: Mapping[str, Any]) -> dict[str, Any]:
     decision = answer["decision"]
     if decision is None:
         return {}
-    told = decision if isinstance(decision, str) else "; ".join(decision) or "none"
-    return {"valueCodeableConcept": {"text": told}}
+    text = decision if isinstance(decision, str) else "; ".join(decision) or "none"
+    return {"valueCodeableConcept": {"text": text}}
 
 
-def _components(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Interval, probabilities, thresholds, and the experts' weights."""
-    parts = []
-    if answer.get("low") is not None and answer.get("high") is not None:
-        code = _UCUM_CODES.get(answer["unit"])
-        low, high = (_quantity(answer[key], answer["unit"], code) for key in ("low", "high"))
-        parts.append({"code": {"text": "90 % prediction interval"}, "valueRange": {"low": low, "high": high}})
-    for what, numbers in (
-        ("probability of {}", answer.get("probabilities")),
-        ("decision threshold of {}", answer.get("thresholds")),
-        ("weight of the expert {}", answer["weights"]),
-    ):
-        for name, number in (numbers or {}).items():
+def _components(answer: TaskAnswer) -> list[Resource]:
+    """Return interval, probabilities, thresholds, and the weight of each expert."""
+    parts: list[Resource] = []
+    shares: list[tuple[str, Mapping[str, float | None]]] = []
+    if answer["kind"] == "regression":
+        low, high = answer.get("low"), answer.get("high")
+        if low is not None and high is not None:
+            unit, code = answer["unit"], _UCUM_CODES.get(answer["unit"])
+            ends = {"low": _quantity(low, unit, code), "high": _quantity(high, unit, code)}
+            parts.append({"code": {"text": "90 % prediction interval"}, "valueRange": ends})
+    else:
+        shares.append(("probability of {}", answer["probabilities"]))
+        shares.append(("decision threshold of {}", answer.get("thresholds", {})))
+    shares.append(("weight of the expert {}", answer["weights"]))
+    for text, numbers in shares:
+        for name, number in numbers.items():
             if number is not None:
-                parts.append({"code": {"text": what.format(name)}, "valueQuantity": _quantity(number, "1", "1")})
+                parts.append({"code": {"text": text.format(name)}, "valueQuantity": _quantity(number, "1", "1")})
     return parts
 
 
-def _quantity(value: float, unit: str, code: str | None) -> dict[str, Any]:
-    told: dict[str, Any] = {"value": value}
+def _quantity(value: float, unit: str, code: str | None) -> Resource:
+    quantity: Resource = {"value": value}
     if unit:
-        told["unit"] = unit
-    return told | {"system": _UCUM, "code": code} if code else told
+        quantity["unit"] = unit
+    return quantity | {"system": _UCUM, "code": code} if code else quantity
 
 
-def _absent(code: str, text: str) -> dict[str, Any]:
+def _absent(code: str, text: str) -> Resource:
     coding = {"system": f"{_TERMINOLOGY}/data-absent-reason", "code": code}
     return {"dataAbsentReason": {"coding": [coding], "text": text}}
 
 
-def _entry(name: UUID, resource: dict[str, Any]) -> dict[str, Any]:
+def _entry(name: UUID, resource: Resource) -> Resource:
     return {"fullUrl": f"urn:uuid:{name}", "resource": resource}
 
 
 def _id(*parts: str) -> UUID:
-    """The same for the same bundle, recording and task, and for nothing else."""
+    """Return an id that is the same for the same bundle, recording and task only."""
     return uuid5(_OURS, "|".join(parts))
 
 

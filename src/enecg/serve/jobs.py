@@ -24,12 +24,12 @@ class Job:
 
     Attributes:
         kind: `predict` or `explain`.
-        owner: whose it is; nobody else sees it.
-        total: steps.
-        done: of them.
+        owner: the hash of its client's token; no other client sees it.
+        total: number of steps.
+        done: steps that have ended.
         result: JSON text.
-        detail: why it failed.
-        ended: by the monotonic clock.
+        detail: reason of a failure.
+        ended: time by the monotonic clock; None while it waits or runs.
     """
 
     kind: str

@@ -100,8 +100,8 @@ class _Forks:
             killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL)
             in_time = in_time and not killed
         seconds = f"{self._limits['read_seconds']:g} s"
-        told = "needs too much memory, or is damaged" if in_time else f"took longer than {seconds} to read"
-        return {"reason": f"{request['shown']}: {told}"}, []
+        reason = "needs too much memory, or is damaged" if in_time else f"took longer than {seconds} to read"
+        return {"reason": f"{request['shown']}: {reason}"}, []
 
 
 def _message(pipe: int, until: float) -> tuple[bytes | None, bool]:

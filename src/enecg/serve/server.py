@@ -14,17 +14,17 @@ from enecg.serve.h11 import PatientProtocol
 from enecg.serve.settings import Settings
 from enecg.serve.telemetry import log_to
 
-BACKLOG = 2048  # connections that wait to be taken
-IDLE_SECONDS = 60  # for which a connection is kept between two requests
+BACKLOG = 2048  # connections that wait to be accepted
+IDLE_SECONDS = 60  # a connection is kept so long between two requests
 
 
-def serve(bundle: str | Path, settings: Settings, say: Callable[[str], object] = print) -> None:
-    """Serve a bundle until the process is told to stop.
+def serve(bundle: str | Path, settings: Settings, log: Callable[[str], object] = print) -> None:
+    """Serve a bundle until the process is stopped.
 
     Args:
         bundle: folder that `enecg fit --out` wrote.
         settings: how to serve it.
-        say: told the address once it is bound.
+        log: called with the address when the service listens.
 
     Raises:
         InputError: the address is taken, or the bundle cannot be loaded.
@@ -44,14 +44,14 @@ def serve(bundle: str | Path, settings: Settings, say: Callable[[str], object] =
     app.state.service.when_failed = lambda: setattr(server, "should_exit", True)
     with _bound(settings) as listening:
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        say(f"serving on http://{host}:{listening.getsockname()[1]}")
+        log(f"serving on http://{host}:{listening.getsockname()[1]}")
         server.run(sockets=[listening])
     if app.state.service.failure:
         raise InputError(app.state.service.failure)
 
 
 def _bound(settings: Settings) -> socket.socket:
-    """A socket that listens at the address, and takes connections once the server runs."""
+    """Return a socket that listens at the address."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)

@@ -1,4 +1,4 @@
-"""What a service may be told: from the command line and from `ENECG_SERVE_...` in the environment."""
+"""The settings of the service, from the command line and from `ENECG_SERVE_...` in the environment."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a service runs. Every field can be set by the environment: `ENECG_SERVE_PORT=8080`.
+    """How a service runs. The environment can set every field: `ENECG_SERVE_PORT=8080`.
 
     Attributes:
         host: address to listen on; without a token a loopback address only.
         port: 0 takes a free one.
-        tokens: who shows one of these may use the service. Empty: open to this machine's users.
-        workers: processes that hold the bundle; as many recordings are answered at a time.
+        tokens: a client needs one of these. Empty: the service is open to the users of this machine.
+        workers: processes that hold the bundle; so many requests are answered at a time.
         max_mib: size of a request's body.
         max_files: files in a request.
         job_mib: size of a batch job's body.
@@ -43,7 +43,7 @@ class Settings:
         idle_seconds: without a byte of a request's body.
         body_seconds: for a request's body to arrive.
         uploads: bodies that arrive at a time.
-        stop_seconds: for what has begun, when the service is told to stop.
+        stop_seconds: for requests and jobs that have begun, when the service stops.
         temp: folder in which the private folder for uploads is made; by default the system's.
     """
 
@@ -93,29 +93,29 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-        """Settings from the environment; what is `given` and not None goes first.
+        """Read the settings from the environment; what is `given` and not None goes first.
 
         Raises:
             InputError: a name that is no setting, a value that is none, or a token file that others may read.
         """
-        said: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         kinds: dict[str, Any] = {each.name: each.type for each in fields(cls) if each.name != "tokens"}
         for key in sorted(key for key in environment if key.startswith(PREFIX)):
             name, text = key.removeprefix(PREFIX).lower(), environment[key]
             if name in ("token", "token_file"):
-                said["tokens"] = said.get("tokens", ()) + (_tokens(key, text) if name == "token_file" else (text,))
+                found["tokens"] = found.get("tokens", ()) + (_tokens(key, text) if name == "token_file" else (text,))
             elif name not in kinds:
                 raise InputError(f"{key}: no such setting; there are {', '.join([*kinds, 'token', 'token_file'])}")
             else:
-                said[name] = _value(key, text, kinds[name])
+                found[name] = _value(key, text, kinds[name])
         if given.get("token_file") is not None:
-            said["tokens"] = _tokens("--token-file", str(given["token_file"]))
-        said |= {name: value for name, value in given.items() if value is not None and name != "token_file"}
-        return cls(**said)
+            found["tokens"] = _tokens("--token-file", str(given["token_file"]))
+        found |= {name: value for name, value in given.items() if value is not None and name != "token_file"}
+        return cls(**found)
 
     @property
     def open(self) -> bool:
-        """No token is asked for: the users of this machine are let in."""
+        """Whether no token is needed: all users of this machine are let in."""
         return not self.tokens
 
 
@@ -127,7 +127,7 @@ def _value(key: str, text: str, kind: str) -> Any:
 
 
 def _tokens(key: str, name: str) -> tuple[str, ...]:
-    """One token a line; blank lines and lines that begin with # are none."""
+    """Read tokens from a file, one a line; blank lines and lines that begin with # are skipped."""
     path = Path(name)
     try:
         if path.stat().st_mode & 0o007:
