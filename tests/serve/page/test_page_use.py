@@ -95,7 +95,7 @@ def test_answers_say_value_interval_sentence_and_whom_they_rest_on(page: Page, s
     expect(card).to_contain_text(f"{age['low']:.0f} to {age['high']:.0f}")
     expect(card.locator(".sentence")).to_contain_text("The ECG looks like that of a person of")
     best = max(age["weights"], key=lambda name: age["weights"][name])
-    expect(card.locator(".trusted")).to_contain_text(f"Trusted: {best} {100 * age['weights'][best]:.0f} %")
+    expect(card.locator(".weights-bar")).to_contain_text(f"Largest weights: {best} {100 * age['weights'][best]:.0f} %")
     sex = answer["tasks"]["sex"]
     expect(page.locator('[data-task="sex"] .value')).to_contain_text({"F": "female", "M": "male"}[sex["decision"]])
     row = page.locator(".trust tbody tr").filter(has=page.get_by_role("rowheader", name=best))

@@ -7,7 +7,7 @@ import { count, NOTICE, percent, title } from "./format.js";
 export function showAbout(host, { model, service }) {
   const heading = el("h1", { tabindex: -1 }, "The model");
   if (!model) {
-    host.replaceChildren(heading, el("p", { class: "soft" }, "The service has not told what model it runs."));
+    host.replaceChildren(heading, el("p", { class: "soft" }, "The service does not say which model it runs."));
     return { heading, close: () => {} };
   }
   const line = (name, value) =>

@@ -1,4 +1,4 @@
-// The answers to all tasks as cards: value, interval, sentence, and whom the answer rests on.
+// The answers to all tasks as cards: value, interval, sentence, and the weights of the experts.
 
 import { el, svg } from "./dom.js";
 import { className, decimals, number, percent, title } from "./format.js";
@@ -30,7 +30,7 @@ function card(task, answer, recording) {
     ),
     silent(answer) ? null : picture(task, answer, recording),
     el("p", { class: "sentence" }, sentence(task, answer, recording)),
-    trusted(answer),
+    weightsBar(answer),
   );
 }
 
@@ -106,8 +106,8 @@ function bars(task, answer) {
 /** Of two classes the one that has the threshold: the other's share is what is left. */
 const positive = (answer) => Object.entries(answer.probabilities).slice(-1);
 
-/** Whom the answer rests on, the most trusted first. */
-function trusted(answer) {
+/** The weights of the experts, the largest first. */
+function weightsBar(answer) {
   const shares = Object.entries(answer.weights ?? {})
     .filter(([, share]) => share > 0.005)
     .sort((a, b) => b[1] - a[1]);
@@ -127,8 +127,8 @@ function trusted(answer) {
   if (shares.length > 3) words.push(`${shares.length - 3} more`);
   return el(
     "div",
-    { class: "trusted" },
+    { class: "weights-bar" },
     svg("svg", { viewBox: "0 0 100 6", preserveAspectRatio: "none", "aria-hidden": "true" }, blocks),
-    el("p", {}, `Trusted: ${words.join(", ")}`),
+    el("p", {}, `Largest weights: ${words.join(", ")}`),
   );
 }

@@ -80,14 +80,14 @@ export async function ask(path, { method = "GET", body, signal, waiting } = {}) 
 
 async function refusal(answer) {
   const request = answer.headers.get("X-Request-ID");
-  let told = {};
+  let message = {};
   try {
-    told = await answer.json();
+    message = await answer.json();
   } catch {
     // A proxy in between answers in its own words; the status says enough.
   }
-  const detail = told.detail ?? `The service answered with status ${answer.status}.`;
-  return new Refused(detail, { status: answer.status, code: told.code, request, skipped: told.skipped ?? [] });
+  const detail = message.detail ?? `The service answered with status ${answer.status}.`;
+  return new Refused(detail, { status: answer.status, code: message.code, request, skipped: message.skipped ?? [] });
 }
 
 /** A JSON answer. */

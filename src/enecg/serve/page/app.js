@@ -80,9 +80,9 @@ function nothing(host, text) {
 /** While the service looks at a recording. */
 function reading(host, item) {
   const heading = el("h1", { tabindex: -1 }, item.name);
-  const told = el("p", { role: "status" }, "Reading the file and asking the experts.");
-  host.replaceChildren(heading, told, el("progress", { "aria-label": "Waiting for the answer" }));
-  guarded(() => records.open(item, { waiting: (text) => told.replaceChildren(text) }), {
+  const status = el("p", { role: "status" }, "Reading the file and asking the experts.");
+  host.replaceChildren(heading, status, el("progress", { "aria-label": "Waiting for the answer" }));
+  guarded(() => records.open(item, { waiting: (text) => status.replaceChildren(text) }), {
     failed: () => leave(item),
   }).then((opened) => {
     if (opened && records.current === item && viewNow() === "ecg") {
@@ -136,22 +136,22 @@ function take(groups) {
 async function takeAll(items) {
   const stop = new AbortController();
   const bar = el("progress", { value: 0, max: items.length, "aria-label": "Recordings answered" });
-  const told = el("span", {}, `0 of ${count(items.length, "recording")}`);
+  const status = el("span", {}, `0 of ${count(items.length, "recording")}`);
   state.busy = el(
     "div",
     { class: "busy", role: "status" },
     bar,
-    told,
+    status,
     button("Stop", () => stop.abort()),
   );
   if (viewNow() === "table") draw();
   else location.hash = "#table";
   const progress = (done, total) => {
     bar.value = done;
-    told.textContent = `${done} of ${count(total, "recording")}`;
+    status.textContent = `${done} of ${count(total, "recording")}`;
   };
   await guarded(
-    () => records.openAll(items, { signal: stop.signal, progress, waiting: (text) => told.replaceChildren(text) }),
+    () => records.openAll(items, { signal: stop.signal, progress, waiting: (text) => status.replaceChildren(text) }),
     { signal: stop.signal },
   );
   records.current ??= items[0];

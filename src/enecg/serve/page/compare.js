@@ -77,8 +77,8 @@ function changes(a, b) {
   const [rrA, rrB] = [meanRr(a.peaks), meanRr(b.peaks)];
   const rows = names.map((task) => [
     title(task),
-    told(a, task),
-    told(b, task),
+    answerText(a, task),
+    answerText(b, task),
     difference(task, a.answer.tasks[task], b.answer.tasks[task]),
   ]);
   rows.push([
@@ -110,7 +110,7 @@ function changes(a, b) {
   );
 }
 
-function told(item, task) {
+function answerText(item, task) {
   const answer = item.answer.tasks[task];
   if (!answer) return "no answer";
   const sure = certainty(answer);

@@ -15,7 +15,7 @@ export function saveJson(item) {
 
 /** A FHIR R4 Bundle, made by the service from the same file. */
 export async function saveFhir(item) {
-  const answer = await ask("v1/predict?format=fhir", { method: "POST", body: form(item.files, item.said) });
+  const answer = await ask("v1/predict?format=fhir", { method: "POST", body: form(item.files, item.stated) });
   save(`${stem(item)}.fhir.json`, await answer.text(), "application/fhir+json");
 }
 

@@ -7,14 +7,14 @@ const STRONGEST = 0.5; // opacity; the trace stays darker than any heat
 
 /** The heat of one task of an explanation: cells with lead, seconds and signed change; null of an unknown task. */
 export function heatOf(explanation, task) {
-  const told = explanation?.tasks[task];
-  if (!told) return null;
+  const changes = explanation?.tasks[task];
+  if (!changes) return null;
   const cells = [];
   explanation.leads.forEach((lead, i) =>
-    explanation.windows.forEach(([from, to], j) => cells.push({ lead, from, to, effect: told.effect[i][j] })),
+    explanation.windows.forEach(([from, to], j) => cells.push({ lead, from, to, effect: changes.effect[i][j] })),
   );
   const known = cells.filter((cell) => cell.effect !== null).map((cell) => Math.abs(cell.effect));
-  return { task, cells, most: Math.max(0, ...known), unknown: known.length < cells.length, ...told };
+  return { task, cells, most: Math.max(0, ...known), unknown: known.length < cells.length, ...changes };
 }
 
 /** A change of the answer in words: `−2.1 years`, `+12 percentage points`. */

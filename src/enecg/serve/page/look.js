@@ -122,13 +122,13 @@ export function askScreenSize() {
   const id = freshId("card");
   const card = el("div", { class: "bank-card", "aria-hidden": "true" }, "bank card");
   const slider = el("input", { type: "range", id, min: 2, max: 12, step: 0.005, value: millimetre().px });
-  const told = el("output", {});
+  const message = el("output", {});
   const show = () => {
     const px = Number(slider.value);
     card.style.width = `${px * WIDE}px`;
     card.style.height = `${px * HIGH}px`;
     const text = `${number(px, 2)} px a millimetre, ${number(px / NOMINAL, 2)} times nominal`;
-    told.textContent = text;
+    message.textContent = text;
     slider.setAttribute("aria-valuetext", text);
   };
   slider.addEventListener("input", show);
@@ -149,7 +149,7 @@ export function askScreenSize() {
     card,
     el("label", { for: id }, "Size"),
     slider,
-    told,
+    message,
     el(
       "div",
       { class: "actions" },

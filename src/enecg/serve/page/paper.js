@@ -129,7 +129,7 @@ function texts(sheet, heading, who, peaks, filter) {
   const all = secondsOf(signal);
   const part = all > sheet.seconds + 0.05 ? `${short(sheet.start)} to ${short(sheet.end)} s of ${short(all)} s` : "";
   const derived = (signal.derived ?? []).filter((lead) => sheet.segments.some((segment) => segment.lead === lead));
-  const told = [
+  const message = [
     sheet.scale,
     filter,
     `${short(signal.rate)} Hz`,
@@ -137,7 +137,7 @@ function texts(sheet, heading, who, peaks, filter) {
     derived.length ? `computed: ${derived.join(", ")}` : "",
     peaks ? "ticks: R peaks" : "",
   ];
-  found.push(svg("text", { x: 2, y: height - 1.5 }, told.filter(Boolean).join(" · ")));
+  found.push(svg("text", { x: 2, y: height - 1.5 }, message.filter(Boolean).join(" · ")));
   found.push(svg("text", { x: width - 54, y: height - 1.5, "text-anchor": "end" }, "50 mm at true scale"));
   found.push(svg("rect", { x: width - 52, y: height - 2.5, width: 50, height: 0.5 }));
   return found;

@@ -68,7 +68,7 @@ export function refusal(answer) {
   );
 }
 
-/** Why a file could not be read; what it does not say can be said here and tried again. */
+/** Why a file could not be read; what it does not say can be stated here and tried again. */
 export function unreadable(item, { retry, remove }) {
   return el(
     "section",
@@ -88,10 +88,10 @@ function sayMore(item, retry) {
     min: 1,
     max: 20000,
     step: "any",
-    value: item.said.rate ?? "",
+    value: item.stated.rate ?? "",
     placeholder: "500",
   });
-  let unit = item.said.unit ?? "";
+  let unit = item.stated.unit ?? "";
   const form = el(
     "form",
     { class: "say-more" },

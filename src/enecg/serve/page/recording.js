@@ -1,4 +1,4 @@
-// The view of one recording: the ECG on paper, the answers, whom they rest on, the findings, the downloads.
+// The view of one recording: the ECG on paper, the answers, the weights of the experts, the findings, the downloads.
 
 import { answerCards } from "./answers.js";
 import { form, job } from "./api.js";
@@ -24,8 +24,8 @@ export function showRecording(host, item, { model, guarded, again }) {
     switcher(item, again),
   );
   if (item.state === "unreadable") {
-    const retry = (said) => {
-      Object.assign(item, { said, state: "waiting" });
+    const retry = (stated) => {
+      Object.assign(item, { stated, state: "waiting" });
       again(item);
     };
     host.replaceChildren(
@@ -44,7 +44,7 @@ export function showRecording(host, item, { model, guarded, again }) {
     usable ? explainPanel(item, viewer, guarded) : null,
     usable
       ? widePanel(
-          "Who was trusted",
+          "Weights of the experts",
           el("p", { class: "soft" }, "Share of each expert in each answer to this recording."),
           trustTable(item, model),
         )
@@ -127,17 +127,17 @@ function explainPanel(item, viewer, guarded) {
   const run = () => {
     const stop = new AbortController();
     const bar = el("progress", { "aria-label": "Looking" });
-    const told = el("span", {}, "Looking");
+    const message = el("span", {}, "Looking");
     body.replaceChildren(
       bar,
-      told,
+      message,
       button("Cancel", () => stop.abort()),
     );
     const progress = (done, total) => total && Object.assign(bar, { value: done, max: total });
-    const waiting = (text) => told.replaceChildren(text);
+    const waiting = (text) => message.replaceChildren(text);
     guarded(
       async () => {
-        item.explanation = await job("v1/explain", form(item.files, item.said), {
+        item.explanation = await job("v1/explain", form(item.files, item.stated), {
           signal: stop.signal,
           progress,
           waiting,

@@ -26,7 +26,7 @@ class Records extends EventTarget {
       peaks: [],
       callipers: [],
       who: "",
-      said: {}, // what the user says of a silent file: rate, unit
+      stated: {}, // what the user says of a silent file: rate, unit
       ...group,
     }));
     this.items.push(...added);
@@ -49,7 +49,7 @@ class Records extends EventTarget {
     this.current = item;
     if (item.signal || item.state === "unreadable") return item;
     try {
-      const body = form(item.files, item.said);
+      const body = form(item.files, item.stated);
       const document = await json("v1/predict?signal=true", { method: "POST", body, signal, waiting });
       this.#take([item], document);
       if (document.predictions[0]?.signal) {
@@ -69,9 +69,9 @@ class Records extends EventTarget {
     let before = 0;
     for (const batch of batches(items, { files, bytes, recordings: AT_ONCE })) {
       const body = form(batch.flatMap((item) => item.files));
-      const told = (done) => progress?.(before + Math.min(done, batch.length), items.length);
+      const status = (done) => progress?.(before + Math.min(done, batch.length), items.length);
       try {
-        this.#take(batch, await job("v1/jobs", body, { signal, progress: told, waiting }));
+        this.#take(batch, await job("v1/jobs", body, { signal, progress: status, waiting }));
       } catch (error) {
         if (!(error instanceof Refused) || !this.#blame(batch, error)) throw error;
       }

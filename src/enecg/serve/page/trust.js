@@ -1,4 +1,4 @@
-// Which experts were trusted and how much, per task, beside what the model usually gives them.
+// The weight of each expert per task, beside its usual weight.
 
 import { el } from "./dom.js";
 import { percent, title } from "./format.js";

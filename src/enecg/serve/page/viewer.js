@@ -195,7 +195,7 @@ export class Viewer {
 
   #tellScale() {
     const { px, state } = millimetre();
-    const told = {
+    const message = {
       nominal: "Size on this screen: nominal (96 px an inch).",
       calibrated: `Size on this screen: true scale, ${number(px, 2)} px a millimetre.`,
       changed: "Screen or browser zoom has changed since the calibration: size is nominal.",
@@ -212,7 +212,7 @@ export class Viewer {
       late ? ` The recording ends before ${late} are reached; the layout 12 × 1 shows them.` : "",
     ];
     this.scale.replaceChildren(
-      told[state],
+      message[state],
       ...notes,
       " ",
       button("Calibrate by a bank card", askScreenSize, { class: "link" }),

@@ -46,8 +46,8 @@ export function certainty(answer) {
 /** The answer in sentences; `recording` is what the file says of itself. */
 export function sentence(task, answer, recording = {}) {
   if (silent(answer)) return "None of the experts had an answer for this recording.";
-  const told = { regression, binary, multiclass, multilabel }[answer.kind](task, answer, recording);
-  return [told, CAUTION[task]].filter(Boolean).join(" ");
+  const message = { regression, binary, multiclass, multilabel }[answer.kind](task, answer, recording);
+  return [message, CAUTION[task]].filter(Boolean).join(" ");
 }
 
 function regression(task, answer, recording) {
