@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 import enecg
 from commands import done
 from enecg.embedding.pipeline import embed_recordings
-from enecg.ensemble.predictions import predict_files
+from enecg.ensemble.predictions import predict_files, row
+from enecg.experts.inputs import seconds_seen
+from enecg.readers import read
 from enecg.recording import Recording
 from generated import HELD_OUT, Trained
 
@@ -42,7 +45,7 @@ def test_the_document_has_what_the_contract_promises(document: dict[str, Any], f
     assert [each.keys() for each in document["skipped"]] == [{"record", "reason"}]
     assert document["skipped"][0]["record"] == "nowhere.dcm"
     for entry in document["predictions"]:
-        assert entry.keys() == {"record", "usable", "quality", "leads", "notes", "tasks"}
+        assert entry.keys() == {"record", "usable", "quality", "seconds", "leads", "notes", "tasks"}
         assert entry["usable"] is True
         assert list(entry["tasks"]) == ["rr_interval", "age", "sex", "potassium", "arrhythmia", "findings"]
         for finding in entry["quality"]:
@@ -109,8 +112,8 @@ def test_all_forms_say_the_same(document: dict[str, Any], trained: Trained, file
         assert set(frame["bundle"]) == {document["bundle"]}
         assert set(frame["notice"]) == {document["notice"]}
         assert "no such file" in frame["quality"].iloc[-1]
-        for (_, row), entry in zip(frame.iterrows(), document["predictions"], strict=False):
-            _same_row(row, entry["tasks"])
+        for (_, cells), entry in zip(frame.iterrows(), document["predictions"], strict=False):
+            _same_row(cells, entry["tasks"])
         assert frame["age"].isna().tolist() == [False] * COUNT + [True]
     table = " ".join(done(*words, "table").out.split())
     for entry in document["predictions"]:
@@ -178,6 +181,21 @@ def test_every_form_shows_what_was_left_out(trained: Trained, files: list[str], 
     for frame in (pd.read_csv(io.StringIO(done(*words, "csv").out)), pd.read_parquet(tmp_path / "answers.parquet")):
         assert list(frame["notes"]) == [note]
     assert f"note: {note}" in done(*words, "fhir").out
+
+
+def test_seconds_that_no_expert_sees_are_said(trained: Trained, files: list[str]) -> None:
+    """Each expert has windows up to a last second; the rest of a long recording is not seen by all of them."""
+    good = read(files[0])
+    bundle = enecg.load(trained.bundle)
+    least = min(seconds_seen(expert.card.input, 600.0) for expert in bundle.experts)
+    assert least < 600
+    long = replace(good, signal=np.tile(good.signal, (1, int(600 / good.seconds))))
+    entries = enecg.predict(bundle, [good, long])["predictions"]
+    assert [entry["seconds"] for entry in entries] == [{"seen": 10.0, "of": 10.0}, {"seen": least, "of": 600.0}]
+    note = f"only the first {least:g} of 600 s are seen by every expert"
+    assert [entry["notes"] for entry in entries] == [[], [note]]
+    cells = row(entries[1], "")
+    assert (cells["seconds_seen"], cells["seconds"], cells["notes"]) == (least, 600.0, note)
 
 
 def test_a_file_of_an_absurd_rate_costs_no_other_its_answer(trained: Trained, files: list[str], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from enecg.tasks import Task
 from generated import Trained
 
 STATUSES = {"registered", "preliminary", "final", "amended", "corrected", "cancelled", "entered-in-error", "unknown"}
+SECONDS = {"seen": 2.0, "of": 10.0}
 DATA = re.compile(r"((-?\d+(\.\d+)?|E|U|L)( |$))+")
 
 
@@ -155,7 +156,14 @@ def one(entry: dict[str, Any], recording: Recording, start: str | None = None) -
 
 def test_a_refusal_has_no_value_and_says_why() -> None:
     finding = {"code": "too_short", "text": "2.0 s are too short", "leads": [], "fatal": True}
-    entry = {"record": "a", "usable": False, "quality": [finding], "notes": ["left out: x (no ECG leads)"], "tasks": {}}
+    entry = {
+        "record": "a",
+        "usable": False,
+        "quality": [finding],
+        "seconds": SECONDS,
+        "notes": ["left out: x (no ECG leads)"],
+        "tasks": {},
+    }
     bundle = one(entry, Recording(np.zeros((1, 1000)), 500, ("II",)))
     ecg, *told = resources(bundle, "Observation")
     assert len(told) == len(TASKS)
@@ -165,6 +173,7 @@ def test_a_refusal_has_no_value_and_says_why() -> None:
         assert not [key for key in observation if key.startswith("value")]
     assert {"text": "quality: 2.0 s are too short"} in ecg["note"]
     assert {"text": "note: left out: x (no ECG leads)"} in ecg["note"]
+    assert {"text": "seconds seen: 2 of 10"} in ecg["note"]
     assert [coding["code"] for coding in ecg["code"]["coding"]] == ["131328"]  # one lead is no 12-lead panel
 
 
@@ -177,7 +186,7 @@ def test_gaps_own_leads_normalised_samples_and_answers_that_nobody_has() -> None
     }  # fmt: skip
     signal = np.array([[0.5, np.nan, -1.25], [0, 0, 0]])
     recording = Recording(signal, 1000 / 3, ("II", "resp"), "normalised")
-    entry = {"record": "a", "usable": True, "quality": [], "notes": [], "tasks": answers}
+    entry = {"record": "a", "usable": True, "quality": [], "seconds": SECONDS, "notes": [], "tasks": answers}
     bundle = one(entry, recording, "2026-01-05T09:30:00+01:00")
     ecg, age, sex, findings = resources(bundle, "Observation")
     first, own = (part["valueSampledData"] for part in ecg["component"])
@@ -195,7 +204,7 @@ def test_gaps_own_leads_normalised_samples_and_answers_that_nobody_has() -> None
 
 
 def test_ids_are_the_same_for_the_same_and_differ_otherwise(real: tuple[dict[str, Any], dict[str, Any]]) -> None:
-    entry = {"record": "a", "usable": False, "quality": [], "notes": [], "tasks": {}}
+    entry = {"record": "a", "usable": False, "quality": [], "seconds": SECONDS, "notes": [], "tasks": {}}
     recording = Recording(np.zeros((1, 1000)), 500, ("II",))
     again = [part["fullUrl"] for part in fhir.entries(entry, recording, "x", TASKS)]
     assert again == [part["fullUrl"] for part in fhir.entries(entry, recording, "x", TASKS)]
