@@ -19,6 +19,7 @@ from enecg import NOTICE, __version__
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding.pipeline import BATCH
 from enecg.ensemble.serialization.folder import sealed
+from enecg.experts import registry
 from generated import EXPERTS, HELD_OUT, TASKS, TRAINING, Trained, read_rows, write_rows
 
 HEAVY = ("torch", "transformers", "lightgbm", "pandas")
@@ -180,7 +181,7 @@ def test_a_cohort_without_any_label_of_the_bundle(trained: Trained, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
+def test_bundles_that_are_none(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     record = trained.manifest.parent / read_rows(trained.manifest)[0]["record"]
     assert "no bundle.json in it" in refused("predict", trained.manifest.parent, record)
 
@@ -192,8 +193,8 @@ def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
     def rewritten(**facts: object) -> Any:
         def change(bundle: Path) -> None:
             path = bundle / "bundle.json"
-            document = {key: value for key, value in json.loads(path.read_text()).items() if key != "sha256"}
-            path.write_text(sealed({**document, **facts}))
+            document = {**json.loads(path.read_text()), **facts}
+            path.write_text(sealed({key: value for key, value in document.items() if key != "sha256"}))
 
         return change
 
@@ -205,7 +206,6 @@ def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
 
     experts = json.loads((trained.bundle / "bundle.json").read_text())["experts"]
     other = [{**experts[0], "fingerprint": "0" * 64}, *experts[1:]]
-    unknown = [{**experts[0], "name": "ours"}, *experts[1:]]
     assert "format 99; this version of enecg reads" in spoilt("newer", rewritten(format=99))
     assert "tensors.safetensors: missing or changed" in spoilt("flipped", flipped)
     edited = spoilt("edited", lambda bundle: (bundle / "bundle.json").write_text(
@@ -214,7 +214,9 @@ def test_bundles_that_are_none(trained: Trained, tmp_path: Path) -> None:
     assert "README.md: missing or changed" in spoilt("lost", lambda bundle: (bundle / "README.md").unlink())
     assert "not readable as JSON" in spoilt("cut", lambda bundle: (bundle / "bundle.json").write_text("{"))
     assert "is not the one that the bundle was trained on" in spoilt("other", rewritten(experts=other))
-    assert "needs the expert 'ours'" in spoilt("unknown", rewritten(experts=unknown))
+    known, first = registry.names, experts[0]["name"]
+    monkeypatch.setattr(registry, "names", lambda **given: [name for name in known(**given) if name != first])
+    assert f"needs the expert '{first}'" in refused("predict", trained.bundle, record)
 
 
 def test_an_older_bundle_is_replaced_and_nothing_else_is_left(trained: Trained, tmp_path: Path) -> None:
