@@ -205,3 +205,18 @@ def test_links_are_probabilities(z: list[float]) -> None:
     assert np.isclose(softmax(row).sum(), 1)
     assert ((sigmoid(row) >= 0) & (sigmoid(row) <= 1)).all()
     assert (link("regression", row) == row).all()
+
+
+@pytest.mark.parametrize(("excess", "single"), [(0.004, True), (0.006, False)])
+def test_a_single_measurement_replaces_the_combination_up_to_half_a_percent_of_its_error(
+    excess: float, single: bool
+) -> None:
+    y = np.zeros((200, 1))
+    error = np.where(np.arange(200) % 2, 1.0, -1.0)[:, None]
+    members = [y + error * (1 + excess), y + 5 * error]
+    combiner = Combiner(
+        "regression", ("a/x", "b/x"), [PlattScaling.identity(1)] * 2, np.array([[1 / (1 + excess)], [0.0]]), np.zeros(1)
+    )
+    chosen = combiner.select_single_if_as_good(members, Target(Task("age", "regression", "age"), y))
+    assert (chosen.weights[:, 0].tolist() == [1.0, 0.0]) == single
+    assert (chosen is combiner) != single
