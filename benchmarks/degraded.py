@@ -4,7 +4,7 @@ Half of the recordings of a cohort are degraded: leads lost, leads that hold noi
 a short strip. Everything is cross-validated by subject. Weights and gates learn from the mix; heads do so too
 ("mixed"), or from the recordings that were left as they are, as those of an archive that was cleaned ("good"). Two
 questions are answered: whether the gate that `fit` would keep is better than the static weights, per task, by the
-paired bootstrap over subjects; and how gates on other views, and of other kinds, compare on the same scores.
+paired bootstrap over subjects; and how gates on other inputs, and of other kinds, compare on the same scores.
 
 Real recordings and noise (MIT-BIH Noise Stress Test, Moody et al. 1984) are taken from ENECG_DATA.
 """
@@ -52,7 +52,7 @@ QUICK: Final = 300  # recordings
 
 
 def measure(quick: bool, folder: Path) -> Measured:
-    """Heads once in each fold; on their out-of-fold scores the gate that `fit` would choose, and one on each view."""
+    """Fit heads once in each fold; on their out-of-fold scores the gate of `fit`, and one on each other input."""
     cohort, data = ptbxl(quick), data_folder()
     assert data is not None
     if quick:
@@ -132,7 +132,7 @@ class _Fold:
     def answers(
         self, targets: Sequence[Target], heads: Any, there: dict[str, np.ndarray]
     ) -> dict[str, dict[str, np.ndarray]]:
-        """Per task: of the static weights, of the gate that `fit` would keep, and of gates on all views."""
+        """Return per task the answers of the static weights, of the gate of `fit`, and of gates on all inputs."""
         predictors, scores = heads
         weighed, tests, found = [], [], {}
         for target in targets:
@@ -172,7 +172,7 @@ class _Fold:
 class FewLeads(Expert):
     """The samples of three leads, for a gate that learns what to look for."""
 
-    view = True
+    gate_input = True
     card = Card(
         name="few-leads",
         title="10 s of leads II, V2 and V5 at 100 Hz",

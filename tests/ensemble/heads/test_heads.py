@@ -1,4 +1,4 @@
-"""Heads on several tasks with gaps; ridge against scikit-learn and brute-force leave-one-out (see test_contract too)."""
+"""Heads on several tasks with gaps; ridge against scikit-learn and brute-force leave-one-out."""
 
 from __future__ import annotations
 
