@@ -14,7 +14,6 @@ SOURCE = Path(enecg.__file__).parent
 LONGEST = 420  # lines of a file
 
 
-@pytest.mark.xfail(strict=False, reason="being renamed")
 def test_no_class_name_occurs_twice() -> None:
     """One class name has one meaning in the whole package."""
     places = defaultdict(list)
@@ -25,7 +24,6 @@ def test_no_class_name_occurs_twice() -> None:
     assert not {name: homes for name, homes in places.items() if len(homes) > 1}
 
 
-@pytest.mark.xfail(strict=False, reason="being split")
 def test_no_file_is_long() -> None:
     lengths = {path.name: len(path.read_text("utf-8").splitlines()) for path in SOURCE.rglob("*.py")}
     assert not {name: lines for name, lines in lengths.items() if lines > LONGEST}

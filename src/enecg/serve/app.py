@@ -19,12 +19,12 @@ from enecg.serve import fhir
 from enecg.serve.documents import (
     ExamplesDocument,
     ExpertsDocument,
-    ExpertSummary,
     JobDocument,
     Limits,
     ModelDocument,
     ServedPredictions,
     ServiceDocument,
+    ShortCard,
 )
 from enecg.serve.engine import API
 from enecg.serve.examples import EXAMPLES, example
@@ -165,10 +165,8 @@ def _add_facts(app: FastAPI, service: Service) -> None:
              responses=facts(ModelDocument, "The bundle.", *_ALWAYS, "not_ready"))  # fmt: skip
     async def model() -> ModelDocument:
         service.check_ready()
-        short = ExpertSummary.__annotations__
-        experts = [
-            cast(ExpertSummary, {k: v for k, v in card.items() if k in short}) for card in engine.model["experts"]
-        ]
+        short = ShortCard.__annotations__
+        experts = [cast(ShortCard, {k: v for k, v in card.items() if k in short}) for card in engine.model["experts"]]
         return {**engine.versions, **engine.model, "experts": experts}
 
     @app.get("/v1/experts", summary="The cards of the bundle's experts", response_model=None,

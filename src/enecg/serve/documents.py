@@ -136,7 +136,7 @@ class ServedModel(TypedDict):
     card: str
 
 
-class ExpertSummary(TypedDict):
+class ShortCard(TypedDict):
     """The part of an expert's card that `GET /v1/model` shows."""
 
     name: str
@@ -153,7 +153,7 @@ class ModelDocument(Versions):
     """The answer of `GET /v1/model`."""
 
     tasks: list[TaskFacts]
-    experts: list[ExpertSummary]
+    experts: list[ShortCard]
     weights: dict[str, dict[str, float]]
     training: dict[str, str | int | float]
     card: str

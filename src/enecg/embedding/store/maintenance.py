@@ -38,7 +38,7 @@ def _files(store: Store, ending: str = "") -> list[Place]:
 
 
 @dataclass(frozen=True)
-class Problem:
+class ShardProblem:
     """A shard that cannot be trusted.
 
     Attributes:
@@ -59,7 +59,7 @@ class Verified:
     shards: int = 0
     rows: int = 0
     bytes: int = 0
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[ShardProblem] = field(default_factory=list)
 
 
 def verify(store: Store) -> Verified:
@@ -82,12 +82,12 @@ def verify(store: Store) -> Verified:
             continue  # its rows are in another shard now
         except Damaged as why:
             shards.set_aside(path, why)
-            found.problems.append(Problem(path, str(why), set_aside=not files.is_file(path)))
+            found.problems.append(ShardProblem(path, str(why), set_aside=not files.is_file(path)))
             continue
         found.shards += 1
         found.rows += len(matrix)
         if wrong := int(np.isinf(matrix).any(1).sum()):
-            found.problems.append(Problem(path, f"{wrong} rows have infinite numbers", set_aside=False))
+            found.problems.append(ShardProblem(path, f"{wrong} rows have infinite numbers", set_aside=False))
     return found
 
 
