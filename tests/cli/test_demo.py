@@ -10,7 +10,7 @@ import pytest
 import enecg
 from commands import done, without
 from enecg.cli.demo import FIRST_TEST_FOLD, TASKS, run
-from enecg.evaluation.report.html import GENERATED
+from enecg.evaluation.report.wording import GENERATED
 
 
 @pytest.fixture(scope="module")

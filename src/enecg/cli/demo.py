@@ -11,8 +11,7 @@ from enecg import api
 from enecg.cli import output
 from enecg.cohorts.manifest import Cohort
 from enecg.errors import require
-from enecg.evaluation.report.html import write_html
-from enecg.evaluation.report.sections import Example
+from enecg.evaluation.report.html import Example, write_html
 from enecg.files import name_of
 from enecg.readers import read
 from enecg.simulation import make_cohort

@@ -214,7 +214,8 @@ def _write(
     found: Evaluation, title: str, note: str, json_file: Path | None, html_file: Path | None, markdown_file: Path | None
 ) -> None:
     from enecg.cli import output
-    from enecg.evaluation.report.html import write_html, write_markdown
+    from enecg.evaluation.report.html import write_html
+    from enecg.evaluation.report.markdown import write_markdown
 
     document: Any = found.document
     if json_file:

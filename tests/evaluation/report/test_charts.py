@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from enecg.evaluation.report import charts
 from enecg.evaluation.report.charts import WIDTH, Row
 from enecg.evaluation.report.figures import Agreement, reliability, roc_curve
-from enecg.evaluation.report.markup import Html
 
 EVIL = "<script>&\"'"
 
 
-def parsed(drawing: Html, label: str) -> ElementTree.Element:
+def parsed(drawing: Markup, label: str) -> ElementTree.Element:
     assert "nan" not in drawing and "inf" not in drawing
     root = ElementTree.fromstring(drawing)
     assert root.get("role") == "img" and root.get("aria-label") == label

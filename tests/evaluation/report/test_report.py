@@ -15,8 +15,9 @@ import pytest
 from enecg import NOTICE
 from enecg.evaluation.report import wording
 from enecg.evaluation.report.figures import TaskFigures, figures
-from enecg.evaluation.report.html import GENERATED, SHOWN_SKIPPED, write_html, write_markdown
-from enecg.evaluation.report.sections import Example
+from enecg.evaluation.report.html import SHOWN_SKIPPED, Example, write_html
+from enecg.evaluation.report.markdown import write_markdown
+from enecg.evaluation.report.wording import GENERATED
 from enecg.evaluation.scores import TaskPredictions, result_document, score
 from enecg.recording import Recording
 from enecg.tasks import Task
@@ -56,7 +57,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] != "style":
-            self.text += data
+            self.text += data.strip("\n")
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.tags if name == tag]

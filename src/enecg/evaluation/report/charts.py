@@ -6,14 +6,14 @@ Every chart is one image with a name that says what it shows; nothing is told by
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from markupsafe import Markup
 
 from enecg.evaluation.report.figures import Agreement, Reliability
-from enecg.evaluation.report.markup import Html, html, join
 
 WIDTH: Final = 440
 SERIES: Final = 6  # curves that the style sheet tells apart, by colour and by dash
@@ -67,30 +67,30 @@ class _Axes:
         low, high = self.y_range
         return self.bottom - (value - low) / (high - low) * (self.bottom - self.top)
 
-    def across(self, title: str, about: int = 5) -> Html:
+    def across(self, title: str, about: int = 5) -> Markup:
         """The lower axis: line, grid, tick labels, title."""
         parts = [_path("axis", f"M{self.left} {self.bottom}H{self.right}")]
         for value in ticks(*self.x_range, about):
             parts.append(_path("grid", f"M{self.x(value):.1f} {self.top}V{self.bottom}"))
             parts.append(_text("tick", self.x(value), self.bottom + 16, _short(value), "middle"))
         parts.append(_text("title", (self.left + self.right) / 2, self.height - 8, title, "middle"))
-        return join(parts)
+        return _joined(parts)
 
-    def up(self, title: str) -> Html:
+    def up(self, title: str) -> Markup:
         """The left axis."""
         parts = [_path("axis", f"M{self.left} {self.top}V{self.bottom}")]
         for value in ticks(*self.y_range):
             parts.append(_path("grid", f"M{self.left} {self.y(value):.1f}H{self.right}"))
             parts.append(_text("tick", self.left - 7, self.y(value) + 4, _short(value), "end"))
         turned = f"translate(13 {(self.top + self.bottom) / 2}) rotate(-90)"
-        parts.append(html('<text class="title" transform="{t}" text-anchor="middle">{w}</text>', t=turned, w=title))
-        return join(parts)
+        parts.append(Markup('<text class="title" transform="{}" text-anchor="middle">{}</text>').format(turned, title))
+        return _joined(parts)
 
-    def line(self, style: str, points: np.ndarray) -> Html:
+    def line(self, style: str, points: np.ndarray) -> Markup:
         """A line through `points [point, 2]` in units of the axes."""
         return _path(style, "M" + "L".join(f"{self.x(x):.1f} {self.y(y):.1f}" for x, y in points.tolist()))
 
-    def dots(self, points: np.ndarray) -> Html:
+    def dots(self, points: np.ndarray) -> Markup:
         """All points in one path: each a stroke without length, with round ends."""
         return _path("dots", "".join(f"M{self.x(x):.1f} {self.y(y):.1f}h0" for x, y in points.tolist()))
 
@@ -108,7 +108,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 12) for i in range(first, last + 1)]
 
 
-def forest(rows: Sequence[Row], title: str, label: str) -> Html:
+def forest(rows: Sequence[Row], title: str, label: str) -> Markup:
     """Values with their intervals, one row each; the first row's value runs through as a dashed line.
 
     The scale is set by all but the constant baseline; what lies beyond it is an arrow at the edge.
@@ -123,7 +123,7 @@ def forest(rows: Sequence[Row], title: str, label: str) -> Html:
     return _svg(axes.height, label, parts)
 
 
-def _forest_row(row: Row, axes: _Axes, y: float) -> Html:
+def _forest_row(row: Row, axes: _Axes, y: float) -> Markup:
     parts = [
         _text(f"name {row.block}", axes.left - 10, y + 4, _clipped(row.name, 18), "end"),
         _text(f"value {row.block}", axes.right + 12, y + 4, row.text),
@@ -139,10 +139,10 @@ def _forest_row(row: Row, axes: _Axes, y: float) -> Html:
             parts.append(_path(f"whisker {row.block}", f"M{start:.1f} {y:.1f}H{end:.1f}"))
         shape = _MARKS.get(row.block, _SQUARE)
         parts.append(_path(f"mark {row.block}", f"M{axes.x(row.value):.1f} {y:.1f}{shape}"))
-    return join(parts)
+    return _joined(parts)
 
 
-def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[float, float]] | None = None) -> Html:
+def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[float, float]] | None = None) -> Markup:
     """One bar per name, its length and its percentage telling the share (0 to 1); a line tells its spread."""
     left, right = 122, WIDTH - 96
     parts = [_path("axis", f"M{left} 4V{_ROW * len(shares) + 8}")]
@@ -153,7 +153,7 @@ def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[fl
         start, end = (left + edge * (right - left) for edge in (low, high))
         words = f"{share * 100:.{0 if share >= 0.1 else 1}f} %"
         parts.append(_text("name", left - 10, y + 16, _clipped(name, 18), "end"))
-        parts.append(Html(f'<rect class="bar" x="{left}" y="{y + 4}" width="{width:.1f}" height="15"/>'))
+        parts.append(Markup(f'<rect class="bar" x="{left}" y="{y + 4}" width="{width:.1f}" height="15"/>'))
         if high - low >= 0.005:
             parts.append(_path("spread", f"M{start:.1f} {y + 11.5:.1f}H{end:.1f}m0 -4v8M{start:.1f} {y + 7.5:.1f}v8"))
             words += f" ({low * 100:.0f}–{high * 100:.0f})"
@@ -161,7 +161,7 @@ def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[fl
     return _svg(_ROW * len(shares) + 12, label, parts)
 
 
-def roc(curves: Mapping[str, np.ndarray], legend: Mapping[str, str], label: str) -> Html:
+def roc(curves: Mapping[str, np.ndarray], legend: Mapping[str, str], label: str) -> Markup:
     """ROC curves `[point, 2]`; at most six are told apart, in the order given, the others are thin and grey.
 
     Args:
@@ -185,7 +185,7 @@ def roc(curves: Mapping[str, np.ndarray], legend: Mapping[str, str], label: str)
     return _svg(axes.height, label, parts)
 
 
-def scatter(agreement: Agreement, unit: str, label: str) -> Html:
+def scatter(agreement: Agreement, unit: str, label: str) -> Markup:
     """Predicted over true values, with the line of identity."""
     ends = _padded(float(agreement.points.min()), float(agreement.points.max()), 0.03)
     axes = _Axes(ends, ends, height=400)
@@ -194,7 +194,7 @@ def scatter(agreement: Agreement, unit: str, label: str) -> Html:
     return _svg(axes.height, label, parts)
 
 
-def bland_altman(agreement: Agreement, unit: str, label: str) -> Html:
+def bland_altman(agreement: Agreement, unit: str, label: str) -> Markup:
     """Difference over mean of predicted and true values, with the bias and the limits of agreement."""
     mean, difference = agreement.points.mean(1), agreement.points[:, 1] - agreement.points[:, 0]
     low, high = agreement.limits
@@ -214,7 +214,7 @@ def bland_altman(agreement: Agreement, unit: str, label: str) -> Html:
     return _svg(axes.height, label, parts)
 
 
-def calibration(found: Reliability, label: str) -> Html:
+def calibration(found: Reliability, label: str) -> Markup:
     """Observed share over said probability, with intervals, and how many cases each bin has as bars below."""
     axes = _Axes((0, 1), (0, 1), height=400)
     parts = [axes.across(f"Probability said, {found.about}"), axes.up("Share observed")]
@@ -227,12 +227,12 @@ def calibration(found: Reliability, label: str) -> Html:
     for said, observed, low, high, r in zip(found.said, found.observed, found.low, found.high, radii, strict=True):
         parts.append(_path("whisker soft", f"M{axes.x(said):.1f} {axes.y(low):.1f}V{axes.y(high):.1f}"))
         parts.append(
-            Html(f'<circle class="mark ensemble" cx="{axes.x(said):.1f}" cy="{axes.y(observed):.1f}" r="{r:.1f}"/>')
+            Markup(f'<circle class="mark ensemble" cx="{axes.x(said):.1f}" cy="{axes.y(observed):.1f}" r="{r:.1f}"/>')
         )
     return _svg(axes.height, label, parts)
 
 
-def confusion(counts: np.ndarray, classes: Sequence[str], label: str) -> Html:
+def confusion(counts: np.ndarray, classes: Sequence[str], label: str) -> Markup:
     """Recordings by true (row) and decided (column) class; the shade is the share of the row."""
     left, top = 112.0, 44.0
     side = min(76.0, (WIDTH - left - 4) / len(classes))
@@ -241,7 +241,7 @@ def confusion(counts: np.ndarray, classes: Sequence[str], label: str) -> Html:
     turned = f"translate(13 {top + middle:.1f}) rotate(-90)"
     parts = [
         _text("title", left + middle, 14, "Decided", "middle"),
-        html('<text class="title" transform="{t}" text-anchor="middle">True</text>', t=turned),
+        Markup('<text class="title" transform="{}" text-anchor="middle">True</text>').format(turned),
     ]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     for i, name in enumerate(classes):
@@ -252,31 +252,29 @@ def confusion(counts: np.ndarray, classes: Sequence[str], label: str) -> Html:
             x = left + side * j
             shade = f"{0.06 + 0.94 * shares[i, j]:.2f}"
             square = f"M{x:.1f} {y:.1f}h{side - 2:.1f}v{side - 2:.1f}h{2 - side:.1f}z"
-            parts.append(Html(f'<path class="cell" fill-opacity="{shade}" d="{square}"/>'))
+            parts.append(Markup(f'<path class="cell" fill-opacity="{shade}" d="{square}"/>'))
             style = f"number{small}{' strong' if shares[i, j] > 0.65 else ''}"
             parts.append(_text(style, x + side / 2 - 1, y + side / 2 + 4, str(counts[i, j]), "middle"))
     return _svg(top + side * len(classes) + 6, label, parts)
 
 
-def _svg(height: float, label: str, parts: Sequence[Html]) -> Html:
+def _svg(height: float, label: str, parts: Sequence[Markup]) -> Markup:
     size = f'viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" height="{height:g}"'
-    return html(
-        '<svg class="chart" {size} role="img" aria-label="{label}">{body}</svg>',
-        size=Html(size),
-        label=label,
-        body=join(parts),
-    )
+    svg = Markup('<svg class="chart" {} role="img" aria-label="{}">{}</svg>')
+    return svg.format(Markup(size), label, _joined(parts))
 
 
-def _path(style: str, d: str) -> Html:
-    return Html(f'<path class="{style}" d="{d}"/>')
+def _joined(parts: Iterable[Markup]) -> Markup:
+    return Markup("").join(parts)
 
 
-def _text(style: str, x: float, y: float, words: str, anchor: str = "start") -> Html:
-    return html(
-        '<text class="{style}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>',
-        style=style, x=x, y=y, anchor=anchor, words=words,
-    )  # fmt: skip
+def _path(style: str, d: str) -> Markup:
+    return Markup(f'<path class="{style}" d="{d}"/>')
+
+
+def _text(style: str, x: float, y: float, words: str, anchor: str = "start") -> Markup:
+    text = Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>')
+    return text.format(style, x, y, anchor, words)
 
 
 def _padded(low: float, high: float, share: float = 0.06) -> tuple[float, float]:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from enecg.documents import LeakageCounts
+
 Block = Mapping[str, Any]  # one task of the document
 Scores = Mapping[str, Any]  # metric -> value, low, high
 
@@ -43,6 +45,10 @@ GLOSSARY: Final = {
     "Brier, ECE": "Mean squared error of the probabilities, and expected calibration error: the mean distance between "
     "said and observed frequency over 15 bins of equal width. Lower is better.",
 }
+GENERATED: Final = (
+    "These ECGs were computed by a model of the heart, not recorded from people. "
+    "The numbers show that the program works; they say nothing about patients."
+)
 UNKNOWN: Final = {"value": None, "low": None, "high": None}
 BLOCKS: Final = {"ensemble": "Ensemble", "experts": "Experts, each alone", "baselines": "Baselines"}
 _UNITLESS: Final = frozenset(METRIC_NAMES) - {"mae", "mse", "rmse"}
@@ -188,3 +194,101 @@ def plain(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(plain(part) for part in value)
     return str(value)
+
+
+def has_leakage(found: LeakageCounts) -> bool:
+    """Return whether something of the evaluated cohort was in the training part."""
+    return bool(found["shared_subjects"] or found["shared_recordings"])
+
+
+def leakage(found: LeakageCounts) -> str:
+    """Return what the leakage check found, in sentences."""
+    subjects, recordings = found["shared_subjects"], found["shared_recordings"]
+    if has_leakage(found):
+        return (
+            f"{subjects or 0:,} subjects and {recordings:,} recordings of this evaluation are also in the training "
+            "part. Its numbers are too good."
+        )
+    if subjects is None:
+        return (
+            "No recording of this evaluation was in the training part. Subjects could not be compared: the bundle "
+            "was fitted with another subject key (ENECG_SUBJECT_KEY)."
+        )
+    return "No subject and no recording of this evaluation was in the training part."
+
+
+def main_facts(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return what must be known before any number is read: sizes and origin of the cohort."""
+    cohort = document.get("cohort", {})
+    return {
+        "Recordings": f"{document['n_recordings']:,}",
+        "Subjects": f"{document['n_subjects']:,}",
+        "Tasks": str(len(document["tasks"])),
+        "Skipped": f"{len(document['skipped']):,}",
+        "Recordings are": {True: "generated", False: "real"}.get(cohort.get("generated"), "not stated"),
+        "Cohort": cohort.get("name", "not stated"),
+    }
+
+
+def metric_title(metric: str, block: Block, form: str = "{} ({})") -> str:
+    """Return a metric's name with its unit where it has one: `MAE (years)`, or as `form` says."""
+    unit = unit_of(metric, block)
+    return form.format(METRIC_NAMES[metric], unit) if unit else METRIC_NAMES[metric]
+
+
+def summary_columns(block: Block) -> list[tuple[Mapping[str, Any], int]]:
+    """Return the main metric of the ensemble, its best expert and the uniform mean, each with its decimals."""
+    metric, best = block["metric"], block["compare"].get("best_expert", {}).get("name")
+    scores = (block["ensemble"], block["experts"].get(best, {}), block["baselines"].get("mean", {}))
+    return [(found.get(metric, UNKNOWN), decimals(metric, found)) for found in scores]
+
+
+def task_size(block: Block) -> str:
+    """Return kind, unit and size of a task: `Regression in years: 60 recordings of 60 subjects with a label`."""
+    unit = f" in {block['unit']}" if block["unit"] else ""
+    unanswered = f", {block['n_unanswered']:,} more without an answer" if block["n_unanswered"] else ""
+    classes = ""
+    if "classes" in block:
+        classes = ". " + ", ".join(f"{label}\N{NO-BREAK SPACE}{count:,}" for label, count in block["classes"].items())
+    size = f"{block['n']:,} recordings of {block['n_subjects']:,} subjects with a label"
+    return f"{block['kind'].capitalize()}{unit}: {size}{unanswered}{classes}"
+
+
+def never_used(names: Sequence[str]) -> str:
+    """Return a sentence on experts without weight."""
+    return f"Never used here: {', '.join(names)}. Without {'it' if len(names) == 1 else 'them'} nothing would change."
+
+
+def members(block: Block, part: str) -> list[tuple[str, Scores]]:
+    """Return name and scores of the predictors of one part: `ensemble`, `experts` or `baselines`."""
+    return [(who, scores) for group, who, scores in predictors(block) if group == part]
+
+
+def tags(part: str, who: str, scores: Scores, block: Block) -> list[str]:
+    """Return short remarks on a predictor: whether it is the best expert, and how many recordings it answered."""
+    best = block["compare"].get("best_expert", {}).get("name")
+    notes = ["best expert"] if (part, who) == ("experts", best) else []
+    return [*notes, f"answered {scores['n']:,}"] if "n" in scores else notes
+
+
+def worth_showing(groups: Mapping[str, Scores], metric: str) -> bool:
+    """Return whether subgroups say something: there are several, and one has a value (sex by sex has none)."""
+    return len(groups) > 1 and any(entry[metric]["value"] is not None for entry in groups.values())
+
+
+def answer(found: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return an answer of predict as text: its value, its probabilities or interval, the weights of the experts."""
+    if "probabilities" in found:
+        decision = found["decision"]
+        value = ", ".join(decision) or "none" if isinstance(decision, list | tuple) else str(decision)
+        spread = _shares(sorted(found["probabilities"].items(), key=lambda item: -item[1])[:5])
+    else:
+        digits = decimals("mae", {"mae": found})
+        value = f"{number(found['value'], digits)} {found.get('unit', '')}"
+        spread = span({"low": None, "high": None, **found}, digits)
+    shares = sorted(found.get("weights", {}).items(), key=lambda item: -item[1])
+    return value, spread, _shares([(who, share) for who, share in shares if share >= 0.005])
+
+
+def _shares(shares: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{who} {share * 100:.0f}\N{NO-BREAK SPACE}%" for who, share in shares)
