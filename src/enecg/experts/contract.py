@@ -25,7 +25,7 @@ from enecg.experts.inputs import Batch
 from enecg.experts.network import NetworkExpert
 from enecg.experts.probes import encode_in_threads, written_files
 from enecg.experts.sample import SHORT, prepared_batch, sample_batch, sample_recording
-from enecg.experts.weights import write_whole
+from enecg.files import writing
 from enecg.recording import Recording
 
 # Another batch may change the order in which a product is summed, and no more: share of the largest number.
@@ -266,7 +266,8 @@ def version(trial: Trial) -> ExpertCheck:
         return ExpertCheck("version", result, away <= CHANGED)
     if trial.record is None:
         return ExpertCheck("version", "nothing is recorded to compare with")
-    write_whole(trial.record, json.dumps({**own, key: as_json(now)}).encode())
+    with writing(trial.record) as file:
+        file.write(json.dumps({**own, key: as_json(now)}).encode())
     return ExpertCheck("version", f"recorded in {trial.record.name} for the next time")
 
 

@@ -8,7 +8,6 @@ import os
 import pickle
 import re
 import struct
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enecg.errors import WeightsError
+from enecg.files import writing
 
 if TYPE_CHECKING:
     import torch
@@ -156,16 +156,8 @@ def save_state(state: Mapping[str, torch.Tensor], path: Path, metadata: Mapping[
     from safetensors.torch import save
 
     data = save({key: tensor.detach().contiguous().clone() for key, tensor in state.items()}, dict(metadata or {}))
-    write_whole(path, data)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it: a reader sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with writing(path) as file:
         file.write(data)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
 
 
 def fold_weight_norm(state: Mapping[str, torch.Tensor]) -> State:

@@ -16,7 +16,8 @@ from enecg.errors import InputError
 from enecg.experts.base import Card, Weights
 from enecg.experts.registry import CARD_FILE
 from enecg.experts.trained.tiny import WEIGHTS_FILE
-from enecg.experts.weights import save_state, sha256_of, write_whole
+from enecg.experts.weights import save_state, sha256_of
+from enecg.files import writing
 
 WORK: Final = "work"  # folder that holds what is needed to resume, until the expert is complete
 MADE_BY: Final = f"enecg pretrain (enecg {__version__})"
@@ -82,6 +83,7 @@ def write_expert(
     )
     kept = {"data_licence": facts.data_licence, **training, "torch": torch.__version__}
     content = {"kind": kind, "card": card.as_dict(), "pretraining": kept}
-    write_whole(out / CARD_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    with writing(out / CARD_FILE) as written:
+        written.write((json.dumps(content, indent=2) + "\n").encode())
     shutil.rmtree(out / WORK, ignore_errors=True)
     return content

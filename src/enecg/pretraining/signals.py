@@ -16,8 +16,7 @@ from enecg.embedding.progress import bar
 from enecg.embedding.reading import Unusable, prepared_recordings
 from enecg.errors import InputError
 from enecg.experts.inputs import InputSpec
-from enecg.experts.weights import write_whole
-from enecg.files import Place
+from enecg.files import Place, writing
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +65,8 @@ def gather(cohort: Cohort, spec: InputSpec, folder: Path, progress: bool = True,
                 lengths.append(length)
         if not lengths:
             raise InputError(f"{cohort.name}: no recording to pretrain on; the first says: {skipped[0]}")
-        write_whole(facts, json.dumps({"lengths": lengths, "skipped": len(skipped)}).encode())
+        with writing(facts) as file:
+            file.write(json.dumps({"lengths": lengths, "skipped": len(skipped)}).encode())
     known = json.loads(facts.read_text())
     shape = (-1, len(spec.leads), spec.samples)
     windows = np.memmap(array, "<f2", "r").reshape(shape)

@@ -24,7 +24,7 @@ from typing_extensions import override
 from enecg.ensemble.heads.network import one_cycle
 from enecg.errors import InputError
 from enecg.experts.networks.convolutional import WIDTHS, Encoder, pool
-from enecg.experts.weights import write_whole
+from enecg.files import writing
 from enecg.pretraining.signals import Signals
 
 PATCH: Final = 2 ** len(WIDTHS)  # samples per step of the last stage
@@ -204,7 +204,8 @@ class Run(ABC):
         state = {"key": self.key, "step": self.step, "student": self.student.state_dict()}
         buffer = io.BytesIO()
         torch.save({**state, "optimiser": self.optimiser.state_dict()}, buffer)
-        write_whole(path, buffer.getvalue())
+        with writing(path) as file:
+            file.write(buffer.getvalue())
 
     def resume(self, path: Path) -> None:
         """Go on from a saved state, if there is one.

@@ -124,7 +124,7 @@ def _bring(published: Published, file: str, folder: Path, before: str | None, pr
 
 def _record(card: Card, folder: Path, files: tuple[FetchedFile, ...]) -> None:
     """Write down what is here: from where, under which licence, and with which hash."""
-    from enecg.experts.weights import write_whole
+    from enecg.files import writing
 
     weights = card.weights
     about = {
@@ -134,7 +134,8 @@ def _record(card: Card, folder: Path, files: tuple[FetchedFile, ...]) -> None:
         "licence": card.licence,
         "files": {one.file: {"bytes": one.bytes, "sha256": one.sha256} for one in files},
     }
-    write_whole(folder / RECORD, (json.dumps(about, indent=1) + "\n").encode())
+    with writing(folder / RECORD) as file:
+        file.write((json.dumps(about, indent=1) + "\n").encode())
 
 
 def _download(card: Card, file: str, folder: Path, progress: bool) -> None:

@@ -27,7 +27,8 @@ from enecg.experts.inputs import Batch
 from enecg.experts.runtimes.runtime import Runtime
 from enecg.experts.runtimes.sessions import Behind, Onnx, OpenVino, Session, Torch
 from enecg.experts.sample import sample_batch
-from enecg.experts.weights import cache_folder, write_whole
+from enecg.experts.weights import cache_folder
+from enecg.files import writing
 
 if TYPE_CHECKING:
     import torch
@@ -124,7 +125,8 @@ def compared(expert: Runnable, session: Session, runtime: Runtime) -> Session:
         away = _compare(expert, session, runtime)
         with suppress(OSError):  # where nothing can be kept, it is compared each time
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(kept, json.dumps({**facts, "difference": away}, indent=1).encode())
+            with writing(kept) as file:
+                file.write(json.dumps({**facts, "difference": away}, indent=1).encode())
     return session
 
 
