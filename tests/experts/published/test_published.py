@@ -75,7 +75,7 @@ def test_a_licence_that_nobody_accepted_does_not_keep_the_others_from_being_veri
     monkeypatch.setattr(registry, "names", lambda: ["dlinear-enecg", "rhythm"])
     refused, other = verify_all()
     assert not refused.passed
-    assert "--accept-licence 'none stated'" in refused.checks[0].said
+    assert "--accept-licence 'none stated'" in refused.checks[0].result
     assert other.passed
 
 
@@ -247,8 +247,8 @@ def test_a_generated_safetensors_file_is_as_large_as_the_published_one(tmp_path:
 def test_verify_on_generated_weights(name: str) -> None:
     verification = verify(name, generated=True)
     assert verification.passed, [check for check in verification.checks if not check.passed]
-    looked_at = {check.what for check in verification.checks}
-    assert {"weights", "embedding", "repetition", "batch mates"} <= looked_at
+    checked = {check.name for check in verification.checks}
+    assert {"weights", "embedding", "repetition", "batch mates"} <= checked
     assert verification.generated == (name != "rhythm")
 
 
@@ -257,14 +257,14 @@ def test_verify_reports_what_is_wrong(small: Published, folder: Path, monkeypatc
     truncated(folder / small.card.weights.file)
     verification = verify("clef-small")
     assert not verification.passed
-    assert "truncated" in verification.checks[0].said
+    assert "truncated" in verification.checks[0].result
 
     def forgetful(self: PublishedExpert, batch: Any) -> np.ndarray:
         return np.random.default_rng().normal(size=(len(batch), self.card.dim)).astype(np.float32)
 
     monkeypatch.setattr(PublishedExpert, "encode", forgetful)
-    failed = {check.what for check in verify("clef-small", generated=True).checks if not check.passed}
-    assert failed == {"repetition", "batch mates", "golden output"}
+    failed = {check.name for check in verify("clef-small", generated=True).checks if not check.passed}
+    assert failed == {"repetition", "batch mates", "threads", "pickling", "amplitude", "golden output"}
 
 
 def test_every_published_expert_has_golden_numbers() -> None:
