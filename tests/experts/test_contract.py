@@ -244,6 +244,8 @@ def test_a_forgotten_version_is_found(tmp_path: Path) -> None:
     assert "raise the version" in found.result
     assert contract.version(Trial(Raised(), record)).passed
     assert contract.version(Trial(Sound(), record)).passed  # still known beside the new one
+    blocked = contract.version(Trial(Sound(), record / "below.json"))
+    assert blocked.passed and "cannot be recorded" in blocked.result
     record.write_text("damaged")
     assert contract.version(Trial(Sound(), record)).passed
 

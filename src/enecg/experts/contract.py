@@ -266,8 +266,11 @@ def version(trial: Trial) -> ExpertCheck:
         return ExpertCheck("version", result, away <= CHANGED)
     if trial.record is None:
         return ExpertCheck("version", "nothing is recorded to compare with")
-    with writing(trial.record) as file:
-        file.write(json.dumps({**own, key: as_json(now)}).encode())
+    try:
+        with writing(trial.record) as file:
+            file.write(json.dumps({**own, key: as_json(now)}).encode())
+    except OSError as error:  # such as a cache that cannot be written: nothing is known against the expert
+        return ExpertCheck("version", f"cannot be recorded for the next time: {error.strerror or error}")
     return ExpertCheck("version", f"recorded in {trial.record.name} for the next time")
 
 
