@@ -38,7 +38,7 @@ from enecg.ensemble.fitting.labels import check_target
 from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
-from enecg.evaluation.leakage import contrary_copies, overlaps, trained_anew
+from enecg.evaluation.leakage import contrary_copies, replace_label_leaking_experts, seen_in_pretraining
 from enecg.evaluation.protocol import Evaluation
 from enecg.experts import registry
 from enecg.experts.base import Expert
@@ -328,7 +328,7 @@ def _create(names: str | Sequence[str], runtime: str | Runtime) -> list[Expert]:
 
 def _fit_for(cohort: Cohort, names: Sequence[str], runtime: str | Runtime, say: Say) -> list[Expert]:
     """The experts, those that know labels of the cohort replaced."""
-    found, told = trained_anew(cohort, _create(names, runtime))
+    found, told = replace_label_leaking_experts(cohort, _create(names, runtime))
     _tell("note: ", told, say)
     return found
 
@@ -362,7 +362,7 @@ def _tell_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> Non
     _tell_skipped(data.skipped, say)
     _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
     _tell("note: ", data.copies, say)
-    _tell("note: ", overlaps(data.cohort, infos), say)
+    _tell("note: ", seen_in_pretraining(data.cohort, infos), say)
 
 
 def _steps(progress: bool, say: Say) -> Callable[[str], None]:

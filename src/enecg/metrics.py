@@ -6,7 +6,8 @@ there is one replicate that holds every recording once.
 
 Predictions are `[n, output]`: the value of a regression, the probability of the positive class of a binary task, one
 probability per class of a multiclass task (they sum to 1) or of a multilabel task (independent). A recording whose
-label is NaN does not count. What a replicate cannot say (the AUROC of a class that it did not draw) is NaN there.
+label is NaN does not count. What a replicate does not determine (the AUROC
+of a class that it did not draw) is NaN there.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _ranking(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> tuple[np.
 
 
 def _ratio(over: np.ndarray, under: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """`over / under`, NaN where it is not known (where `under` is 0 when not told)."""
+    """`over / under`, NaN where it is not known (by default where `under` is 0)."""
     known = under > 0 if known is None else known
     out = np.full(np.shape(over), np.nan)
     np.divide(over, under, out=out, where=known)

@@ -84,7 +84,7 @@ def test_an_interrupted_run_goes_on(fitted: list[Fold], tmp_path: Path, monkeypa
     fit = CrossValidation.run
     asked: list[int] = []
 
-    def interrupted(plan: CrossValidation, k: int, progress: folds.Report) -> Fold:
+    def interrupted(plan: CrossValidation, k: int, progress: folds.Progress) -> Fold:
         if k == 1 and 1 not in asked:
             asked.append(k)
             raise KeyboardInterrupt

@@ -20,7 +20,7 @@ from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.recipes import find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
-from enecg.evaluation.leakage import overlaps
+from enecg.evaluation.leakage import seen_in_pretraining
 from enecg.quality import check
 from enecg.readers import read
 from enecg.tasks import parse_tasks
@@ -249,7 +249,7 @@ def test_experts_that_have_seen_the_data_are_named_worst_first(
     cohort = Cohort.load(trained.manifest)
     cohort = replace(cohort, table=cohort.table.assign(dataset=dataset))
     infos = [ExpertInfo("a", "0" * 64, 1, corpora=("PTB-XL",)), ExpertInfo("b", "0" * 64, 1, label_corpora=("PTB-XL",))]
-    assert overlaps(cohort, infos) == told
+    assert seen_in_pretraining(cohort, infos) == told
 
 
 # Tasks without labels

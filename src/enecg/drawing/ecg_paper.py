@@ -1,6 +1,6 @@
 """A recording drawn on ECG paper, at true scale, as one self-contained SVG.
 
-Conventions: thin lines every 1 mm and thick ones every 5 mm; 25 mm/s and 10 mm/mV unless told otherwise; a
+Conventions: thin lines every 1 mm and thick ones every 5 mm; 25 mm/s and 10 mm/mV by default; a
 calibration pulse of 1 mV and 200 ms at the left of every row; columns that go on in time; no smoothing, no display
 filter. In the Cabrera order aVR is drawn inverted and named −aVR.
 """
@@ -23,7 +23,7 @@ from enecg.recording import Recording
 TOLERANCE: Final = 0.02  # mm; a trace leaves out samples that lie this close to the line between their neighbours
 _LIGHT: Final = {"paper": "#fff", "thin": "#f5c6c6", "thick": "#e08a8a", "trace": "#000", "text": "#000"}
 _DARK: Final = {"paper": "#101418", "thin": "#3a2326", "thick": "#6b3a3a", "trace": "#e8f0e8", "text": "#e8f0e8"}
-_MARKS: Final = (("#0072b2", "", "┃"), ("#d55e00", "0.8", "╏"), ("#777", "0.3", "┋"))  # never told by colour alone
+_MARKS: Final = (("#0072b2", "", "┃"), ("#d55e00", "0.8", "╏"), ("#777", "0.3", "┋"))  # never by colour alone
 
 
 def draw(
@@ -58,11 +58,11 @@ def draw(
     """
     sheet, marks = Sheet(recording, layout, order, speed, gain), marks or {}
     if len(marks) > len(_MARKS):
-        raise InputError(f"ECG paper: {len(marks)} kinds of marks; at most {len(_MARKS)} can be told apart")
+        raise InputError(f"ECG paper: {len(marks)} kinds of marks; at most {len(_MARKS)} can be drawn")
     heading = title or recording.source or "ECG"
     missing = [s.lead for s in sheet.segments if recording.get(s.lead) is None and not s.strip]
-    told = f"{len(STANDARD) - len(missing)} leads, {min(recording.seconds, SECONDS):.3g} s, layout {sheet.layout}"
-    described = f"{told}, {sheet.scale}" + (f"; not recorded: {', '.join(missing)}" if missing else "")
+    size = f"{len(STANDARD) - len(missing)} leads, {min(recording.seconds, SECONDS):.3g} s, layout {sheet.layout}"
+    described = f"{size}, {sheet.scale}" + (f"; not recorded: {', '.join(missing)}" if missing else "")
     key = (
         f"ecg{crc32((recording.content_hash() + repr((sheet.layout, sheet.order, sheet.scale, heading))).encode()):08x}"
     )
@@ -109,7 +109,7 @@ def _pulses(sheet: Sheet) -> str:
 
 
 def _path(sheet: Sheet, segment: Segment) -> str:
-    """One path in hundredths of a millimetre: whole numbers, and short ones, since each is told from the last."""
+    """One path in hundredths of a millimetre: whole numbers, and short ones, since each is relative to the last."""
     x, y = sheet.trace(segment)
     parts = []
     for run in np.split(np.arange(len(x)), np.flatnonzero(np.diff(np.isfinite(y))) + 1):
@@ -124,7 +124,7 @@ def _path(sheet: Sheet, segment: Segment) -> str:
 
 
 def _marks(sheet: Sheet, marks: Mapping[str, Sequence[float]]) -> str:
-    """A short line under every row at each time; what kinds there are is told by colour and dash."""
+    """A short line under every row at each time; colour and dash show the kind."""
     drawn = []
     for (colour, dash, _), seconds in zip(_MARKS, marks.values(), strict=False):
         lines = []

@@ -1,4 +1,4 @@
-"""The bootstrap over subjects: 95 % intervals, paired differences and what may be said of them."""
+"""The bootstrap over subjects: 95 % intervals, paired differences and their verdicts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Estimate:
 
     Attributes:
         value: on the cohort as it is.
-        draws: on each resample, `[replicate]`; NaN where a resample cannot say.
+        draws: on each resample, `[replicate]`; NaN where a resample has no value.
     """
 
     value: float
@@ -30,7 +30,7 @@ class Estimate:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Percentile interval (Efron and Tibshirani 1993, chapter 13) over the resamples that can say; NaN if none."""
+        """Percentile interval (Efron and Tibshirani 1993, chapter 13) over resamples with a value; NaN if none."""
         known = self.draws[np.isfinite(self.draws)]
         if not len(known) or not np.isfinite(self.value):
             return np.nan, np.nan

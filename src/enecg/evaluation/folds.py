@@ -33,7 +33,7 @@ from enecg.errors import EnecgError, InputError
 from enecg.evaluation.code_version import code_hash
 from enecg.tasks import Target, Task
 
-Report = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class CrossValidation:
             found.update(np.ascontiguousarray(array).data)
         return found.hexdigest()
 
-    def run(self, k: int, progress: Report) -> Fold:
+    def run(self, k: int, progress: Progress) -> Fold:
         """Fit without fold `k`, and answer its recordings."""
         began = time.perf_counter()
         inside, outside = np.flatnonzero(self.fold != k), np.flatnonzero(self.fold == k)
@@ -114,7 +114,7 @@ class CrossValidation:
 
 
 def run_folds(
-    plan: CrossValidation, count: int, *, jobs: int = 0, work: Path | None = None, progress: Report = lambda _: None
+    plan: CrossValidation, count: int, *, jobs: int = 0, work: Path | None = None, progress: Progress = lambda _: None
 ) -> list[Fold]:
     """Fit all folds.
 
@@ -140,16 +140,16 @@ def run_folds(
         if home is not None:
             save(fold, home / f"fold-{k}.npz")
 
-    def told(k: int) -> Report:
+    def progress_of(k: int) -> Progress:
         return lambda line: progress(f"fold {k + 1} of {count}: {line}")
 
     todo = [k for k in range(count) if k not in found]
     if not jobs or not todo:
         for k in todo:
-            kept(k, plan.run(k, told(k)))
+            kept(k, plan.run(k, progress_of(k)))
     else:
         with _laid_out(plan) as folder, _workers(min(jobs, len(todo))) as (pool, ask):
-            asked = {pool.submit(ask, folder, k, told(k)): k for k in todo}
+            asked = {pool.submit(ask, folder, k, progress_of(k)): k for k in todo}
             for done in as_completed(asked):
                 kept(asked[done], done.result())
     return [found[k] for k in range(count)]
@@ -168,12 +168,12 @@ def _laid_out(plan: CrossValidation) -> Iterator[Path]:
 
 
 @contextmanager
-def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, int, Report], Fold]]]:
+def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, int, Progress], Fold]]]:
     """Threads that each wait for a process; all processes end at once when the context is left."""
     running: set[subprocess.Popen[str]] = set()
     pool = ThreadPoolExecutor(count, thread_name_prefix="enecg-fold")
 
-    def ask(folder: Path, k: int, progress: Report) -> Fold:
+    def ask(folder: Path, k: int, progress: Progress) -> Fold:
         # The same modules as here; a session of its own, so that Ctrl-C reaches this process only.
         process = subprocess.Popen(
             [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()", str(folder), str(k)],
@@ -211,9 +211,9 @@ def serve() -> None:
     folder, k = Path(sys.argv[1]), int(sys.argv[2])
     out = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints must not come between
-    told = pickle.loads((folder / "plan.pickle").read_bytes())
-    names = told.pop("names")
-    plan = CrossValidation({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **told)
+    rest = pickle.loads((folder / "plan.pickle").read_bytes())
+    names = rest.pop("names")
+    plan = CrossValidation({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **rest)
     try:
         save(plan.run(k, lambda line: print("line", line, file=out)), folder / f"fold-{k}.npz")
     except InputError as error:
@@ -239,8 +239,8 @@ def load(path: Path) -> Fold:
         arrays = dict(file)
     meta = json.loads(str(arrays["meta"]))
     outputs = {
-        name: TaskOutput(Task.from_dict(told["task"]), **_put_together(told["parts"], arrays))
-        for name, told in meta["tasks"].items()
+        name: TaskOutput(Task.from_dict(saved["task"]), **_put_together(saved["parts"], arrays))
+        for name, saved in meta["tasks"].items()
     }
     return Fold(arrays["rows"], outputs, meta["facts"])
 
@@ -261,13 +261,13 @@ def _taken_apart(value: Any, arrays: dict[str, np.ndarray]) -> Any:
     return {"value": value}
 
 
-def _put_together(told: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
-    if "array" in told:
-        return arrays[told["array"]]
-    if "of" in told:
-        parts = {key: _put_together(part, arrays) for key, part in told["of"].items()}
-        return getattr(answers, told["made"])(**parts) if "made" in told else parts
-    return told["value"]
+def _put_together(stored: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    if "array" in stored:
+        return arrays[stored["array"]]
+    if "of" in stored:
+        parts = {key: _put_together(part, arrays) for key, part in stored["of"].items()}
+        return getattr(answers, stored["made"])(**parts) if "made" in stored else parts
+    return stored["value"]
 
 
 def _peak() -> int:

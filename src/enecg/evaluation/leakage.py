@@ -1,4 +1,4 @@
-"""Who has seen these recordings before: experts in pretraining, and what is done about those that know the labels."""
+"""What makes an evaluation too good: data of the training part, copies, and experts that know the labels."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shared_subjects(training: Mapping[str, Any], subjects: Iterable[str]) -> lis
 
 
 def shared_recordings(training: Mapping[str, Any], contents: Sequence[str]) -> int:
-    """Return how many recordings a training part holds as well, whoever's they are said to be."""
+    """Return how many recordings a training part holds as well, under whatever id."""
     packed = training.get("recording_hashes")
     return 0 if packed is None else int(shared_contents(packed, contents).sum())
 
@@ -75,18 +75,18 @@ def contrary_copies(cohort: Cohort, contents: Sequence[str], targets: Iterable[T
     return notes
 
 
-def overlaps(cohort: Cohort, experts: Sequence[ExpertInfo]) -> list[str]:
-    """One line for each expert that has seen a data set of this cohort (its column `dataset`), worst first."""
+def seen_in_pretraining(cohort: Cohort, experts: Sequence[ExpertInfo]) -> list[str]:
+    """Return one line for each expert that has seen a data set of this cohort (its column `dataset`), worst first."""
     if "dataset" not in cohort.table.columns:
         return []
     here = {_plain(name): str(name) for name in cohort.table["dataset"].dropna().unique()}
-    told = []
-    for kind, said in (("label_corpora", "with labels: its results here are too good"), ("corpora", "without labels")):
+    lines = []
+    for kind, how in (("label_corpora", "with labels: its results here are too good"), ("corpora", "without labels")):
         for info in experts:
             both = sorted({here[key] for key in here for corpus in getattr(info, kind) if key == _plain(corpus)})
             if both:
-                told.append(f"expert {info.name} has seen {', '.join(both)} {said}")
-    return told
+                lines.append(f"expert {info.name} has seen {', '.join(both)} {how}")
+    return lines
 
 
 def _plain(name: object) -> str:
@@ -95,19 +95,19 @@ def _plain(name: object) -> str:
     return bare.removeprefix("cinc")
 
 
-def trained_anew(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert], list[str]]:
-    """Put what their networks are trained on in the place of supervised experts that know labels of this cohort.
+def replace_label_leaking_experts(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert], list[str]]:
+    """Replace supervised experts that know labels of this cohort by the input of their networks.
 
-    A network is then a head like any other: trained in each fold without it.
+    The network is then a head like any other: it is trained in each fold without the recordings of that fold.
 
     Returns:
         The experts to be used, and a line for each that was replaced.
     """
     kept: dict[str, Expert] = {}
-    told = []
+    lines = []
     for expert in experts:
-        if isinstance(expert, SupervisedExpert) and _knows(expert, cohort):
-            told.append(
+        if isinstance(expert, SupervisedExpert) and _knows_labels(expert, cohort):
+            lines.append(
                 f"expert {expert.card.name} was trained on labels of this cohort: networks of its kind are trained "
                 f"anew in each fold instead, on {expert.trained_on}"
             )
@@ -116,11 +116,11 @@ def trained_anew(cohort: Cohort, experts: Sequence[Expert]) -> tuple[list[Expert
             kept[view.card.name] = view
         else:
             kept.setdefault(expert.card.name, expert)
-    return list(kept.values()), told
+    return list(kept.values()), lines
 
 
-def _knows(expert: SupervisedExpert, cohort: Cohort) -> bool:
+def _knows_labels(expert: SupervisedExpert, cohort: Cohort) -> bool:
     """By the names of the data sets, or by subjects where the manifest does not name them."""
     info = ExpertInfo.of(expert)
-    by_name = any(" with labels" in line for line in overlaps(cohort, [info]))
+    by_name = any(" with labels" in line for line in seen_in_pretraining(cohort, [info]))
     return by_name or bool(shared_subjects(expert.training, cohort.subjects))

@@ -23,7 +23,13 @@ from enecg.ensemble.outputs import Answering, TaskOutput
 from enecg.errors import InputError
 from enecg.evaluation.code_version import versions
 from enecg.evaluation.folds import CrossValidation, Fold, run_folds
-from enecg.evaluation.leakage import contrary_copies, identity_facts, overlaps, shared_recordings, shared_subjects
+from enecg.evaluation.leakage import (
+    contrary_copies,
+    identity_facts,
+    seen_in_pretraining,
+    shared_recordings,
+    shared_subjects,
+)
 from enecg.evaluation.report.figures import TaskFigures, figures
 from enecg.evaluation.scores import TaskPredictions, age_bands, result_document, score
 from enecg.tasks import Target, Task
@@ -31,7 +37,7 @@ from enecg.tasks import Target, Task
 if TYPE_CHECKING:
     from enecg.cohorts.manifest import Cohort
 
-Report = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass
@@ -41,7 +47,7 @@ class Evaluation:
     Attributes:
         document: the JSON of `evaluate` and `crossval`.
         targets: task name -> labels.
-        predictions: task name -> what was said.
+        predictions: task name -> predictions of the ensemble, the experts and the baselines.
         left_out: a line for each task without labels, or class with too few.
         folds: of a cross-validation.
     """
@@ -64,7 +70,7 @@ def train(
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
-    progress: Report = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Ensemble:
     """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
     targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
@@ -126,7 +132,7 @@ def labels(ensemble: Answering, cohort: Cohort) -> tuple[dict[str, Target], list
 
 
 def evaluate(
-    ensemble: Answering, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Report = lambda _: None
+    ensemble: Answering, data: Gathered, *, replicates: int = 1000, seed: int = 0, progress: Progress = lambda _: None
 ) -> Evaluation:
     """Evaluate a fitted ensemble on a cohort; tasks without a label there are left out.
 
@@ -166,7 +172,7 @@ def crossval(
     seed: int = 0,
     jobs: int = 0,
     work: Path | None = None,
-    progress: Report = lambda _: None,
+    progress: Progress = lambda _: None,
 ) -> Evaluation:
     """Cross-validate by subject: in each fold everything is fitted anew without it; its answers are pooled.
 
@@ -231,7 +237,10 @@ def _pooled(target: Target, parts: Sequence[tuple[np.ndarray, Mapping[str, TaskO
 def _notes(data: Gathered, experts: Sequence[ExpertInfo], targets: Iterable[Target]) -> dict[str, str]:
     held = list(targets)
     problems = [problem for target in held for problem in target.problems]
-    notes = {"Experts that have seen these data": "; ".join(overlaps(data.cohort, experts)) or "none that is known"}
+    notes = {
+        "Experts that have seen these data": "; ".join(seen_in_pretraining(data.cohort, experts))
+        or "none that is known"
+    }
     if data.refused:
         first = f"{data.refused[0].record}: {data.refused[0].reason}"
         notes["Recordings that some experts could not see"] = f"{len(data.refused)}; first: {first}"
@@ -256,7 +265,7 @@ def _scored(
     provenance: Mapping[str, Any],
     replicates: int,
     seed: int,
-    progress: Report,
+    progress: Progress,
 ) -> Evaluation:
     groups = _groups(data)
     blocks = {}

@@ -124,7 +124,7 @@ def score(
         task: with its classes.
         y: labels `[n, output]` as `Target.y`; NaN rows are unlabelled and do not count.
         subjects: `[n]`, the unit that is resampled.
-        predictions: what the ensemble, the experts and the baselines said.
+        predictions: of the ensemble, the experts and the baselines.
         groups: name of a grouping -> one group per recording, blank where unknown; adds `subgroups`.
         replicates: bootstrap resamples.
         seed: of the resamples.
@@ -139,8 +139,8 @@ def score(
     labelled = np.isfinite(y).all(1)
     known = labelled & _answered(predictions.ensemble)
     if not known.any():
-        said = "has a label" if not labelled.any() else "with a label has an answer"
-        raise InputError(f"task {task.name}: none of {len(y)} recordings {said}; leave the task out")
+        lack = "has a label" if not labelled.any() else "with a label has an answer"
+        raise InputError(f"task {task.name}: none of {len(y)} recordings {lack}; leave the task out")
     data = data.take(known)
     found = data.bootstrap()
     block: dict[str, Any] = {"kind": task.kind, "unit": task.unit, "metric": task.metric, **data.size}
@@ -326,8 +326,8 @@ def _compare(metric: str, found: Mapping[_Key, Estimate], predictions: TaskPredi
     def against(block: str, name: str) -> dict[str, Any]:
         mine = found.get((f"ensemble for {block}", name, metric), found[(*_ENSEMBLE, metric)])
         difference = mine - found[block, name, metric]
-        told = {"difference": estimate_values(difference), "verdict": difference.verdict(upwards)}
-        return {"name": name, "metric": metric, **told}
+        verdict = difference.verdict(upwards)
+        return {"name": name, "metric": metric, "difference": estimate_values(difference), "verdict": verdict}
 
     def goodness(name: str) -> tuple[bool, float]:
         value = found["experts", name, metric].value

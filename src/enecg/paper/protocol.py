@@ -2,7 +2,7 @@
 
 Of each subject the first usable recording; folds by subject; everything fitted anew in each fold. The published
 metrics (MAE, MSE; accuracy, and precision, recall and F1 as means over classes) with intervals, and as mean and
-standard deviation over folds, as the paper tells them.
+standard deviation over folds, as the paper reports them.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def reproduce(
     """
     found: dict[str, Evaluation] = {}
 
-    def told(name: str) -> Callable[[str], None]:
+    def progress_of(name: str) -> Callable[[str], None]:
         return lambda line: progress(f"{name}: {line}")
 
     for recipe in recipes:
@@ -112,7 +112,7 @@ def reproduce(
         found[recipe.name] = run.crossval(
             part, tasks, [info for info in experts if info.name in names],
             folds=folds, recipe=recipe, replicates=replicates, seed=seed,
-            progress=told(recipe.name), **spread,
+            progress=progress_of(recipe.name), **spread,
         )  # fmt: skip
     first = found[recipes[0].name]
     document = {
@@ -193,7 +193,7 @@ def time_passes(cohort: Cohort, experts: Sequence[Expert]) -> Passes:
             break
         try:
             recordings.append(read(cohort.path(row)))
-        except EnecgError:  # told when the cohort is embedded
+        except EnecgError:  # reported when the cohort is embedded
             continue
     if not recordings:
         raise InputError(f"{cohort.name}: no recording can be read")

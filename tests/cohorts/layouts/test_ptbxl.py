@@ -13,7 +13,7 @@ from enecg.cohorts.layouts.ptbxl import table
 from enecg.cohorts.manifest import Cohort
 from enecg.ensemble.expert_info import ExpertInfo
 from enecg.errors import InputError
-from enecg.evaluation.protocol import overlaps
+from enecg.evaluation.protocol import seen_in_pretraining
 from enecg.experts import registry
 from enecg.tasks import parse_tasks
 
@@ -101,7 +101,7 @@ def test_experts_that_have_seen_it_are_told(folder: Path) -> None:
     infos = [
         ExpertInfo(card.name, "0" * 64, 1, corpora=card.corpora, label_corpora=card.label_corpora) for card in cards
     ]
-    told = overlaps(Cohort.load(folder), infos)
+    told = seen_in_pretraining(Cohort.load(folder), infos)
     assert told == [
         "expert openecg has seen PTB-XL with labels: its results here are too good",
         "expert tiny has seen PTB-XL without labels",

@@ -97,7 +97,7 @@ def test_calibration() -> None:
     p = np.array([0.02, 0.03, 0.5, 0.97])
     root = parsed(charts.calibration(reliability(p, np.array([0.0, 0, 1, 1]), "F"), "c"), "c")
     assert len(list(root.iter("circle"))) == 3
-    assert "Probability said, F" in texts(root)
+    assert "Predicted probability, F" in texts(root)
 
 
 @pytest.mark.parametrize("count", [2, 15])

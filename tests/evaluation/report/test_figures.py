@@ -42,7 +42,7 @@ def test_reliability_bins_make_up_the_ece(seed: int) -> None:
     y = (rng.random((60, 1)) < p).astype(float)
     found = reliability(p[:, 0], y[:, 0], "x")
     assert found.n.sum() == 60
-    ece = (found.n * np.abs(found.said - found.observed)).sum() / 60
+    ece = (found.n * np.abs(found.predicted - found.observed)).sum() / 60
     assert ece == pytest.approx(metric_value("binary", "ece", y, p))
     assert (found.low <= found.observed + 1e-12).all() and (found.observed <= found.high + 1e-12).all()
     assert (found.low >= -1e-12).all() and (found.high <= 1 + 1e-12).all()

@@ -311,11 +311,11 @@ def test_what_the_ensemble_would_lose_and_how_its_weights_spread(
     document = {**parts[0], "tasks": {"sex": block}}
     text, page = written(document, tmp_path)
     assert "<script" not in text
-    for words in ("70 % (41–87)", "30 % (13–59)", "+0.012 (+0.005 to +0.023)", f"Never used here: {EVIL}.", "0.375",
+    for words in ("70 % (41–87)", "30 % (13–59)", "+0.012 (+0.005 to +0.023)", f"No weight here: {EVIL}.", "0.375",
                   "Rule: Youden", "0.123", "0.045"):  # fmt: skip
         assert words in page.text, words
     markdown = write_markdown(document)
-    for words in ("beat 0.30 (0.13–0.59)", "AUROC +0.012 (+0.005 to +0.023)", "Never used: ",
+    for words in ("beat 0.30 (0.13–0.59)", "AUROC +0.012 (+0.005 to +0.023)", "No weight: ",
                   "Probabilities after calibration: ECE 0.045"):  # fmt: skip
         assert words in markdown, words
 

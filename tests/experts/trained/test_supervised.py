@@ -10,7 +10,7 @@ import pytest
 
 from enecg.cohorts.manifest import Cohort
 from enecg.errors import InputError
-from enecg.evaluation.leakage import trained_anew
+from enecg.evaluation.leakage import replace_label_leaking_experts
 from enecg.experts import registry
 from enecg.experts.inputs import Batch, prepare
 from enecg.experts.trained.supervised import KINDS, PACKAGED, SupervisedExpert
@@ -48,14 +48,14 @@ def test_the_folder_is_an_expert_that_says_what_it_knows(own: Path, trained: Tra
     assert embedding.shape[1] == expert.module.hidden + 2
 
 
-def test_where_its_labels_are_known_networks_are_trained_anew(own: Path, trained: Trained) -> None:
+def test_where_its_labels_are_known_networks_are_replace_label_leaking_experts(own: Path, trained: Trained) -> None:
     expert = SupervisedExpert.load(own)
     rhythm = registry.create("rhythm")
-    known, told = trained_anew(Cohort.load(trained.manifest, "fold <= 2"), [rhythm, expert])
+    known, told = replace_label_leaking_experts(Cohort.load(trained.manifest, "fold <= 2"), [rhythm, expert])
     assert [each.card.name for each in known] == ["rhythm", expert.trained_on]
     assert known[1].network_input
     assert len(told) == 1 and expert.card.name in told[0]
-    other, told = trained_anew(Cohort.load(trained.manifest, "fold == 5"), [rhythm, expert])
+    other, told = replace_label_leaking_experts(Cohort.load(trained.manifest, "fold == 5"), [rhythm, expert])
     assert [each.card.name for each in other] == ["rhythm", expert.card.name]
     assert not told
 

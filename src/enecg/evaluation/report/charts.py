@@ -1,6 +1,6 @@
 """Charts as inline SVG. Colours come from the page's style sheet, so that they follow light, dark and print.
 
-Every chart is one image with a name that says what it shows; nothing is told by colour alone.
+Every chart is one image with a name that says what it shows; nothing is shown by colour alone.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def bars(shares: Mapping[str, float], label: str, spreads: Mapping[str, tuple[fl
 
 
 def roc(curves: Mapping[str, np.ndarray], legend: Mapping[str, str], label: str) -> Markup:
-    """ROC curves `[point, 2]`; at most six are told apart, in the order given, the others are thin and grey.
+    """ROC curves `[point, 2]`; the first six have their own colour and dash, the others are thin and grey.
 
     Args:
         curves: name -> false and true positive rate.
@@ -170,14 +170,14 @@ def roc(curves: Mapping[str, np.ndarray], legend: Mapping[str, str], label: str)
         label: the image's accessible name.
     """
     axes = _Axes((0, 1), (0, 1), height=400)
-    told = list(curves)[:SERIES]
+    distinct = list(curves)[:SERIES]
     parts = [axes.across("1 − specificity"), axes.up("Sensitivity")]
     parts.append(axes.line("diagonal", _UNIT))
-    parts += [axes.line("curve other", curve) for name, curve in curves.items() if name not in told]
-    parts += [axes.line(f"curve s{i}", curves[name]) for i, name in reversed(list(enumerate(told)))]
-    lines = [(f"curve s{i}", legend[name]) for i, name in enumerate(told)]
-    if len(curves) > len(told):
-        lines.append(("curve other", f"{len(curves) - len(told)} more"))
+    parts += [axes.line("curve other", curve) for name, curve in curves.items() if name not in distinct]
+    parts += [axes.line(f"curve s{i}", curves[name]) for i, name in reversed(list(enumerate(distinct)))]
+    lines = [(f"curve s{i}", legend[name]) for i, name in enumerate(distinct)]
+    if len(curves) > len(distinct):
+        lines.append(("curve other", f"{len(curves) - len(distinct)} more"))
     for i, (style, words) in enumerate(lines):
         y = axes.bottom - 12 - 18 * (len(lines) - 1 - i)
         parts.append(_path(style, f"M{axes.right - 206} {y - 4}h26"))
@@ -215,19 +215,23 @@ def bland_altman(agreement: Agreement, unit: str, label: str) -> Markup:
 
 
 def calibration(found: Reliability, label: str) -> Markup:
-    """Observed share over said probability, with intervals, and how many cases each bin has as bars below."""
+    """Observed share over predicted probability, with intervals, and how many cases each bin has as bars below."""
     axes = _Axes((0, 1), (0, 1), height=400)
-    parts = [axes.across(f"Probability said, {found.about}"), axes.up("Share observed")]
-    for said, n in zip(found.said.tolist(), found.n.tolist(), strict=True):
+    parts = [axes.across(f"Predicted probability, {found.about}"), axes.up("Observed share")]
+    for predicted, n in zip(found.predicted.tolist(), found.n.tolist(), strict=True):
         tall = 44 * n / found.n.max()
-        parts.append(_path("count", f"M{axes.x(said) - 7:.1f} {axes.bottom}v{-tall:.1f}h14v{tall:.1f}z"))
+        parts.append(_path("count", f"M{axes.x(predicted) - 7:.1f} {axes.bottom}v{-tall:.1f}h14v{tall:.1f}z"))
     parts.append(axes.line("diagonal", _UNIT))
-    parts.append(axes.line("curve thin", np.stack([found.said, found.observed], 1)))
+    parts.append(axes.line("curve thin", np.stack([found.predicted, found.observed], 1)))
     radii = 2 + 4 * np.sqrt(found.n / found.n.max())
-    for said, observed, low, high, r in zip(found.said, found.observed, found.low, found.high, radii, strict=True):
-        parts.append(_path("whisker soft", f"M{axes.x(said):.1f} {axes.y(low):.1f}V{axes.y(high):.1f}"))
+    for predicted, observed, low, high, r in zip(
+        found.predicted, found.observed, found.low, found.high, radii, strict=True
+    ):
+        parts.append(_path("whisker soft", f"M{axes.x(predicted):.1f} {axes.y(low):.1f}V{axes.y(high):.1f}"))
         parts.append(
-            Markup(f'<circle class="mark ensemble" cx="{axes.x(said):.1f}" cy="{axes.y(observed):.1f}" r="{r:.1f}"/>')
+            Markup(
+                f'<circle class="mark ensemble" cx="{axes.x(predicted):.1f}" cy="{axes.y(observed):.1f}" r="{r:.1f}"/>'
+            )
         )
     return _svg(axes.height, label, parts)
 

@@ -35,10 +35,10 @@ class Agreement:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """Said and observed frequency in the bins of the expected calibration error; empty bins are left out.
+    """Predicted and observed frequency in the bins of the expected calibration error; empty bins are left out.
 
     Attributes:
-        said: mean probability per bin.
+        predicted: mean probability per bin.
         observed: share that was true.
         low: lower end of its 95 % interval (Wilson 1927).
         high: upper end.
@@ -46,7 +46,7 @@ class Reliability:
         about: whose probability: a class, the decision, or all classes together.
     """
 
-    said: np.ndarray
+    predicted: np.ndarray
     observed: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -138,11 +138,11 @@ def reliability(probability: np.ndarray, y: np.ndarray, about: str) -> Reliabili
     n = np.bincount(bins, minlength=ECE_BINS)
     there = n > 0
     count = n[there]
-    said = np.bincount(bins, probability, ECE_BINS)[there] / count
+    predicted = np.bincount(bins, probability, ECE_BINS)[there] / count
     observed = np.bincount(bins, y, ECE_BINS)[there] / count
     centre = (observed + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
     half = _Z * np.sqrt(observed * (1 - observed) / count + _Z**2 / (4 * count**2)) / (1 + _Z**2 / count)
-    return Reliability(said, observed, centre - half, centre + half, count, about)
+    return Reliability(predicted, observed, centre - half, centre + half, count, about)
 
 
 def _agreement(truth: np.ndarray, value: np.ndarray, points: int, seed: int) -> Agreement:

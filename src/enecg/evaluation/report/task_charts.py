@@ -50,7 +50,7 @@ def _weights(name: str, block: Block) -> Iterator[TitledChart]:
     ends = {who: (spread["low"], spread["high"]) for who, spread in block.get("weights_spread", {}).items()}
     label = f"{name}: mean weight of each expert: " + ", ".join(f"{who} {share:.1%}" for who, share in shares.items())
     note = "mean weight per expert; brackets: 5 % to 95 % of the recordings"
-    yield "Whom the ensemble trusts", note, charts.bars(shares, label, ends)
+    yield "Weight of each expert", note, charts.bars(shares, label, ends)
 
 
 def _agreement(name: str, block: Block, figures: TaskFigures) -> Iterator[TitledChart]:
@@ -72,7 +72,8 @@ def _probabilities(name: str, block: Block, figures: TaskFigures) -> Iterator[Ti
     if (bins := figures.reliability) is not None:
         note = "observed share per bin with 95 % intervals; grey bars: how many cases"
         label = f"{name}: calibration of {bins.about}: " + ", ".join(
-            f"said {said:.2f} observed {observed:.2f}" for said, observed in zip(bins.said, bins.observed, strict=True)
+            f"predicted {share:.2f} observed {seen:.2f}"
+            for share, seen in zip(bins.predicted, bins.observed, strict=True)
         )
         yield "Calibration", note, charts.calibration(bins, label)
     if figures.confusion is not None:

@@ -30,9 +30,9 @@ METRIC_NAMES: Final = {
 GLOSSARY: Final = {
     "Interval": "95 % percentile bootstrap: subjects are drawn with replacement, each with all of its recordings.",
     "Verdict": "The difference, ensemble minus the other, both on the same resamples. “Better” or “worse” if its "
-    "interval excludes 0, else “no difference shown”, which is not proof of equality. The best expert is the one that "
-    "turned out best on these very data, which favours the expert. Who did not answer every recording is scored and "
-    "compared on those that it answered.",
+    "interval excludes 0, else “no difference shown”, which is no proof of equality. The best expert is the one that "
+    "is best on these very data, which favours the expert. A predictor that did not answer all recordings is scored "
+    "and compared on those that it answered.",
     "MAE, RMSE": "Mean absolute error and root mean squared error, in the unit of the task. Lower is better.",
     "R²": "Share of the variance that is explained; 0 is what a constant reaches.",
     "AUROC, AUPRC": "Area under the ROC curve and under the precision-recall curve (average precision), mean over the "
@@ -43,7 +43,7 @@ GLOSSARY: Final = {
     "Weights": "Each expert's share in an answer, over recordings: the mean, and from the 5 % to the 95 % point.",
     "Removal": "How the main metric changes when the ensemble does without an expert, on the same resamples.",
     "Brier, ECE": "Mean squared error of the probabilities, and expected calibration error: the mean distance between "
-    "said and observed frequency over 15 bins of equal width. Lower is better.",
+    "predicted and observed frequency over 15 bins of equal width. Lower is better.",
 }
 GENERATED: Final = (
     "These ECGs were computed by a model of the heart, not recorded from people. "
@@ -52,7 +52,7 @@ GENERATED: Final = (
 UNKNOWN: Final = {"value": None, "low": None, "high": None}
 BLOCKS: Final = {"ensemble": "Ensemble", "experts": "Experts, each alone", "baselines": "Baselines"}
 _UNITLESS: Final = frozenset(METRIC_NAMES) - {"mae", "mse", "rmse"}
-_RIVALS: Final = {
+BASELINE_PHRASES: Final = {
     "mean": "the uniform mean",
     "concat": "one head on all embeddings",
     "best_on_validation": "the expert that was best in training",
@@ -69,7 +69,7 @@ _NAMES: Final = {
 
 
 def decimals(metric: str, scores: Scores | None) -> int:
-    """Three for shares; as many as give three significant digits for an error in the unit of the task."""
+    """Return the decimals to show: three for shares, else as many as give three significant digits."""
     value = (scores or {}).get(metric, {}).get("value")
     if metric in _UNITLESS or not value:
         return 3
@@ -77,7 +77,7 @@ def decimals(metric: str, scores: Scores | None) -> int:
 
 
 def number(value: float | None, digits: int, sign: bool = False) -> str:
-    """Rounded, with a true minus; a dash for what is not known."""
+    """Return a rounded number with a true minus sign, or a dash for what is not known."""
     if value is None:
         return "–"
     rounded = round(value, digits) or 0.0  # no minus before what rounds to zero
@@ -86,7 +86,7 @@ def number(value: float | None, digits: int, sign: bool = False) -> str:
 
 
 def span(entry: Mapping[str, float | None], digits: int, sign: bool = False) -> str:
-    """The interval of an entry, `7.92–8.55` or, where a sign is near, `−1.2 to 0.4`; empty when there is none."""
+    """Return the interval of an entry, `7.92–8.55` or, with signs, `−1.2 to 0.4`; empty when there is none."""
     low, high = entry["low"], entry["high"]
     if low is None or high is None:
         return ""
@@ -94,20 +94,20 @@ def span(entry: Mapping[str, float | None], digits: int, sign: bool = False) -> 
 
 
 def with_span(entry: Mapping[str, float | None], digits: int, unit: str = "", sign: bool = False) -> str:
-    """Value, unit and interval: `8.43 years (7.92–8.55)`."""
+    """Return value, unit and interval: `8.43 years (7.92–8.55)`."""
     value = f"{number(entry['value'], digits, sign)} {unit}".rstrip()
-    told = span(entry, digits, sign)
-    return f"{value} ({told})" if told else value
+    interval = span(entry, digits, sign)
+    return f"{value} ({interval})" if interval else value
 
 
 def unit_of(metric: str, block: Block) -> str:
-    """The task's unit where the metric has one."""
+    """Return the task's unit if the metric has it, squared for a mean squared error."""
     unit = "" if metric in _UNITLESS else str(block["unit"])
     return f"{unit}²" if unit and metric == "mse" else unit
 
 
 def predictors(block: Block) -> Iterator[tuple[str, str, Scores]]:
-    """Everyone who was scored: (block, name, scores), the ensemble first."""
+    """Yield all predictors: (part, name, scores), the ensemble first."""
     yield "ensemble", "ensemble", block["ensemble"]
     for part in ("experts", "baselines"):
         for name, scores in block[part].items():
@@ -115,18 +115,18 @@ def predictors(block: Block) -> Iterator[tuple[str, str, Scores]]:
 
 
 def name_of(part: str, who: str) -> str:
-    """What a predictor is called in tables and charts; an expert goes by its own name."""
+    """Return the name of a predictor in tables and charts; an expert has its own name."""
     return _NAMES.get(who, who) if part == "baselines" else who
 
 
 def headline(tasks: Mapping[str, Block]) -> list[str]:
-    """The comparisons of all tasks, a sentence for each kind of rival."""
+    """Return the comparisons of all tasks: one sentence for each baseline."""
     lines = []
     for key in ("best_expert", "mean", "stacking", "concat"):
         found = {name: block["compare"][key]["verdict"] for name, block in tasks.items() if key in block["compare"]}
         if found:
-            whom = "its best expert" if key == "best_expert" else _RIVALS.get(key, key)
-            lines.append(f"Against {whom}, the ensemble is {_counted(found)}.")
+            opponent = "its best expert" if key == "best_expert" else BASELINE_PHRASES.get(key, key)
+            lines.append(f"Against {opponent}, the ensemble is {_counted(found)}.")
     return lines
 
 
@@ -134,26 +134,28 @@ def _counted(found: Mapping[str, str]) -> str:
     """`better on 2 of 5 tasks (age, sex), worse on none`."""
     if not {"better", "worse"} & set(found.values()):
         return f"neither shown to be better nor worse on any of {len(found)} tasks"
-    told = []
+    parts = []
     for verdict in ("better", "worse"):
-        names = [name for name, said in found.items() if said == verdict]
+        names = [name for name, each in found.items() if each == verdict]
         some = f"{verdict} on {len(names)} of {len(found)} tasks ({', '.join(names)})"
-        told.append(some if names else f"{verdict} on none")
-    return ", ".join(told)
+        parts.append(some if names else f"{verdict} on none")
+    return ", ".join(parts)
 
 
 def about_weights(block: Block) -> list[str]:
-    """Lines on whom the ensemble trusts, and what it would lose: mean weights, experts never used, removal."""
+    """Return lines on the weights of the experts: means, experts without weight, what removing one costs."""
     spreads, metric = block.get("weights_spread", {}), block["metric"]
     digits = decimals(metric, block["ensemble"])
     known = {who: share for who, share in block["weights"].items() if share is not None}
-    told = [
+    values = [
         with_span({"value": share, "low": None, "high": None, **spreads.get(who, {})}, 2)
         for who, share in known.items()
     ]
-    lines = ["Mean weight (5 % to 95 % of the recordings): " + ", ".join(map(" ".join, zip(known, told, strict=True)))]
+    lines = [
+        "Mean weight (5 % to 95 % of the recordings): " + ", ".join(map(" ".join, zip(known, values, strict=True)))
+    ]
     if block.get("never_used"):
-        lines.append(f"Never used: {', '.join(block['never_used'])}")
+        lines.append(f"No weight: {', '.join(block['never_used'])}")
     for who, change in block.get("removal", {}).items():
         words = with_span(change[metric], digits, unit_of(metric, block), sign=True)
         lines.append(f"Without {who}: {METRIC_NAMES[metric]} {words}")
@@ -164,31 +166,31 @@ def about_weights(block: Block) -> list[str]:
 
 
 def metrics_of(block: Block) -> list[str]:
-    """The metrics that its ensemble has, the deciding one first."""
+    """Return the metrics of a task's ensemble, the main metric first."""
     names = [name for name in block["ensemble"] if name in METRIC_NAMES]
     return sorted(names, key=lambda name: name != block["metric"])
 
 
 def against(key: str, comparison: Mapping[str, Any]) -> str:
-    """Whom the ensemble was compared with; follows a verdict: `than the best expert (rhythm)`."""
-    whom = f"the best expert ({comparison['name']})" if key == "best_expert" else _RIVALS.get(key, key)
-    return f"{'from' if comparison['verdict'] == 'no difference shown' else 'than'} {whom}"
+    """Return the other side of a comparison, to follow a verdict: `than the best expert (rhythm)`."""
+    opponent = f"the best expert ({comparison['name']})" if key == "best_expert" else BASELINE_PHRASES.get(key, key)
+    return f"{'from' if comparison['verdict'] == 'no difference shown' else 'than'} {opponent}"
 
 
 def difference(comparison: Mapping[str, Any], block: Block) -> str:
-    """The ensemble minus the other: `MAE −0.60 years (−0.90 to −0.20)`."""
+    """Return the ensemble minus the other: `MAE −0.60 years (−0.90 to −0.20)`."""
     metric = comparison["metric"]
     digits = decimals(metric, block["ensemble"])
     return f"{METRIC_NAMES[metric]} {with_span(comparison['difference'], digits, unit_of(metric, block), sign=True)}"
 
 
 def reasons(skipped: Sequence[Mapping[str, str]]) -> list[tuple[str, int]]:
-    """How many recordings were skipped for each reason, the most frequent first."""
+    """Return (reason, count) of the skipped recordings, the most frequent reason first."""
     return Counter(entry["reason"] for entry in skipped).most_common()
 
 
 def plain(value: object) -> str:
-    """A fact of the provenance as text."""
+    """Return a fact of the provenance as text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {plain(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
@@ -256,7 +258,7 @@ def task_size(block: Block) -> str:
 
 def never_used(names: Sequence[str]) -> str:
     """Return a sentence on experts without weight."""
-    return f"Never used here: {', '.join(names)}. Without {'it' if len(names) == 1 else 'them'} nothing would change."
+    return f"No weight here: {', '.join(names)}. Without {'it' if len(names) == 1 else 'them'} nothing changes."
 
 
 def members(block: Block, part: str) -> list[tuple[str, Scores]]:
@@ -272,7 +274,7 @@ def tags(part: str, who: str, scores: Scores, block: Block) -> list[str]:
 
 
 def worth_showing(groups: Mapping[str, Scores], metric: str) -> bool:
-    """Return whether subgroups say something: there are several, and one has a value (sex by sex has none)."""
+    """Return whether subgroups are worth a table: there are several, and one has a value (sex by sex has none)."""
     return len(groups) > 1 and any(entry[metric]["value"] is not None for entry in groups.values())
 
 
