@@ -180,7 +180,14 @@ def test_every_number_of_the_ensemble_is_there(
                 assert wording.span(scores[metric], digits) in page.text
         for key, told in block["compare"].items():
             assert f"{told['verdict']} {wording.against(key, told)}: {wording.difference(told, block)}" in page.text
-    for title in ("ROC", "Calibration", "Bland-Altman", "Predicted and true", "Confusion matrix", "Whom the ensemble"):
+    for title in (
+        "ROC",
+        "Calibration",
+        "Bland-Altman",
+        "Predicted and true",
+        "Confusion matrix",
+        "Weight of each expert",
+    ):
         assert title in page.text
     assert "1,234" in page.text and "fit 7" in page.text and "a, b" in page.text
 
