@@ -52,7 +52,7 @@ class Bundle:
     skipped: Sequence[Skipped] = ()
 
     def within(self, budget: float | None = None, top_k: int | None = None) -> Bundle:
-        """The best version that costs at most a share of all experts' time, or runs at most so many experts.
+        """Return the best version that costs at most a share of all experts' time, or runs at most so many experts.
 
         What a budget leaves is spent on a second stage: all experts answer where the first answers are uncertain.
 
@@ -193,7 +193,7 @@ def predict_archive(
 
 
 def _runtime_of(info: ExpertInfo, asked: str | Runtime | None) -> Runtime:
-    """How a bundle's expert is run: as it is asked for, unless its embeddings would be others."""
+    """Return how a bundle's expert is run: as asked for, unless that would change its embeddings."""
     wanted = None if asked is None else Runtime.parse(asked)
     if info.runtime:
         if wanted not in (None, Runtime.parse(info.runtime)):

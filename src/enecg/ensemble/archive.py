@@ -236,7 +236,7 @@ class _Folder:
             self._old[files.name_of(path)] = int(usable["usable"].to_numpy().sum())
 
     def holds(self, portion: ArchivePortion, summary: ArchiveSummary) -> bool:
-        """Whether the portion was written in an earlier run; then it is counted."""
+        """Return whether the portion was written in an earlier run, and count it if so."""
         name, n = self._names[portion.number], len(portion.items)
         if not self._lasting or name not in self._old:
             return False

@@ -14,7 +14,7 @@ from typing_extensions import override
 from enecg.ensemble.heads.base import HeadState
 
 GROUP = 3  # recordings averaged into one landmark
-CLIP = 6.0  # standard deviations: one wild measurement must not carry a recording away
+CLIP = 6.0  # standard deviations: one extreme measurement must not dominate a recording
 
 
 class FeatureMap(ABC):
@@ -24,11 +24,11 @@ class FeatureMap(ABC):
 
     @abstractmethod
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Map embeddings; unknown numbers (NaN) become the training mean."""
+        """Return features of embeddings; an unknown number (NaN) becomes the training mean."""
 
     @abstractmethod
     def state(self) -> HeadState:
-        """Everything needed to restore it."""
+        """Return all that restoring needs."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Standard(FeatureMap):
 
     @classmethod
     def fit(cls, x: np.ndarray) -> Standard:
-        """Means and deviations over the known numbers of each column."""
+        """Return the map with means and deviations over the known numbers of each column."""
         known = np.isfinite(x)
         count = np.maximum(known.sum(0), 1)
         mean = np.where(known, x, 0).sum(0, dtype=np.float64) / count
@@ -63,7 +63,7 @@ class Standard(FeatureMap):
 
     @classmethod
     def restore(cls, state: HeadState) -> Standard:
-        """The map from its `state`."""
+        """Return the map from its `state`."""
         return cls(state.tensors["mean"], state.tensors["inverse_sd"])
 
 
@@ -123,12 +123,12 @@ class Landmarks(FeatureMap):
 
 
 def _squared(a: np.ndarray) -> np.ndarray:
-    """Squared lengths of rows, float64 `[row]`."""
+    """Return the squared lengths of rows, float64 `[row]`."""
     return np.asarray((a.astype(np.float64) ** 2).sum(1))
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray, squares: np.ndarray | None = None) -> np.ndarray:
-    """float64 `[row of a, row of b]`; `squares` are those of b's lengths, where they are known."""
+    """Return squared distances, float64 `[row of a, row of b]`; `squares` are the squared lengths of b, if known."""
     norms = _squared(a)[:, None] + (_squared(b) if squares is None else squares)[None]
     squared: np.ndarray = np.maximum(norms - 2 * (a @ b.T), 0)
     return squared
@@ -189,7 +189,7 @@ def _split(x: np.ndarray, sizes: Sequence[int]) -> list[np.ndarray]:
 
 
 def restore_map(state: HeadState) -> FeatureMap:
-    """A feature map from its state."""
+    """Return a feature map of any kind from its state."""
     kind, meta = state.meta["kind"], state.meta
     if kind == Blocks.kind:
         return Blocks([restore_map(state.part(name)) for name in meta["parts"]], meta["sizes"], meta["scales"])

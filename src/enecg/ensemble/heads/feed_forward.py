@@ -22,8 +22,8 @@ from enecg.tasks import Target
 class FittedFeedForward(FittedHead):
     """A trunk, the scale of each task's labels, and each task's low-rank adapters where it was adapted.
 
-    Two hidden layers and one linear output per task, in numpy: predicting takes no torch. `frozen` says that the trunk
-    is as it was drawn, and only the adapters were trained.
+    Two hidden layers and one linear output per task, in numpy: prediction needs no torch. With `frozen`, the trunk is
+    random and only the adapters were trained.
     """
 
     type: ClassVar[str] = "feed_forward"
@@ -47,7 +47,7 @@ class FittedFeedForward(FittedHead):
         return out
 
     def _hidden(self, start: np.ndarray, z: np.ndarray, adapter: Adapter | None) -> np.ndarray:
-        """The second hidden layer `[recording, hidden]`, from what all tasks share of the first one."""
+        """Return the second hidden layer `[recording, hidden]`; `start` is the first one without adapter."""
         if adapter is None:
             return np.asarray(np.maximum(self._layer("second", np.maximum(start, 0)), 0))
         hidden = np.maximum(start + adapter.added("first", z), 0)

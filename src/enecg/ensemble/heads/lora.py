@@ -34,29 +34,29 @@ class Adapter:
 
     @property
     def rank(self) -> int:
-        """Of all layers."""
+        """Rank of the adapters, the same for all layers."""
         return len(next(iter(self.layers.values()))[0])
 
     @property
     def parameters(self) -> int:
-        """Numbers that were trained."""
+        """Count of the trained numbers."""
         return sum(a.size + b.size for a, b in self.layers.values())
 
     def change(self, layer: str) -> np.ndarray:
-        """What is added to a layer's weight, float32 `[out, in]`."""
+        """Return the change of a layer's weight, float32 `[out, in]`."""
         a, b = self.layers[layer]
         changed: np.ndarray = np.float32(self.alpha / self.rank) * (b @ a)
         return changed
 
     def added(self, layer: str, x: np.ndarray) -> np.ndarray:
-        """What is added to a layer's output for inputs `[row, in]`, float32 `[row, out]`."""
+        """Return the change of a layer's output for inputs `[row, in]`, float32 `[row, out]`."""
         a, b = self.layers[layer]
         more: np.ndarray = np.float32(self.alpha / self.rank) * (x @ a.T @ b.T)
         return more
 
     @classmethod
     def of(cls, adapted: nn.Module, alpha: float, within: str = "") -> Adapter:
-        """The adapters of a network that `peft.get_peft_model` has wrapped.
+        """Return the adapters of a network that `peft.get_peft_model` has wrapped.
 
         Args:
             adapted: the wrapped network.

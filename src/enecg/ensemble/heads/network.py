@@ -51,7 +51,7 @@ class FittedNetwork(FittedHead):
 
     @override
     def state(self) -> HeadState:
-        """The weights in half precision, as they were rounded to when training ended."""
+        """Return the weights in half precision, to which they were rounded at the end of the training."""
         meta = {"type": self.type, "kind": self.kind, "outputs": self.outputs}
         tensors = {name: _halved(value).numpy() for name, value in self.net.cpu().state_dict().items()}
         return HeadState({**meta, "means": self.means, "scales": self.scales}, tensors)

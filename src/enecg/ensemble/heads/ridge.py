@@ -97,7 +97,7 @@ class Linear(Head):
 
 
 def _fit(features: FeatureMap, ridges: Ridges, targets: Sequence[Target], inside: np.ndarray) -> FittedLinear:
-    """One ridge per group of tasks that are labelled on much the same rows."""
+    """Fit one ridge per group of tasks that are labelled on nearly the same rows."""
     known = [target.known & inside for target in targets]
     found: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     for group in _alike(known):

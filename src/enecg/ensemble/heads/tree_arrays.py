@@ -115,7 +115,7 @@ class Forest:
         return out
 
     def _goes_left(self, x: np.ndarray) -> np.ndarray:
-        """bool `[recording, tree, node]`."""
+        """Return whether each recording goes left at each node, bool `[recording, tree, node]`."""
         value = x[:, self.feature]
         left: np.ndarray = value <= self.threshold
         if np.isnan(x).any():
@@ -144,7 +144,7 @@ class Forest:
 
 
 def _reached(left_child: np.ndarray, right_child: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The leaves below each node's left and right child, one bit each; children are numbered after their parents.
+    """Return the leaves below each node's left and right child, one bit each; children come after their parents.
 
     Args:
         left_child, right_child: int `[node]`; the number of a node, or `~leaf`.

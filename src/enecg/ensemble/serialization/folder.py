@@ -132,7 +132,7 @@ def _check_files(folder: Path, listed: object) -> None:
 
 
 def _files_of_bundle(folder: Path) -> set[str] | None:
-    """Names of the files that `save` wrote there; None when the document is none of ours."""
+    """Return the names of the files that `save` wrote there; None when the document is not a bundle's."""
     try:
         document = json.loads((folder / DOCUMENT).read_bytes())
         if "format" in document and "enecg" in document:

@@ -33,7 +33,7 @@ def _renamed(data: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 
 
 def _from_7(document: dict[str, Any]) -> dict[str, Any]:
-    """Format 7 (enecg 0.1): other names; the type of a gate by clusters was not written."""
+    """Rename the keys of format 7 (enecg 0.1), and add the type of its gates."""
     models = {name: _model_from_7(name, model) for name, model in document["models"].items()}
     states = {"parts": {name: _state_from_7(name, part) for name, part in document["heads"]["parts"].items()}}
     recipe = _renamed(
