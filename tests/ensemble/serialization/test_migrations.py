@@ -20,9 +20,9 @@ DATA = Path(__file__).parents[2] / "data"
 
 
 def numbers(value: Any) -> list[float]:
-    """Return all numbers of a document, in order."""
+    """Return all numbers of a document, in the order of their sorted names."""
     if isinstance(value, dict):
-        return [number for each in value.values() for number in numbers(each)]
+        return [number for name in sorted(value) for number in numbers(value[name])]
     if isinstance(value, list):
         return [number for each in value for number in numbers(each)]
     return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
