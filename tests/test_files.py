@@ -84,7 +84,7 @@ def test_a_file_that_is_not_finished_is_not_there(folder: Place) -> None:
 
 
 def test_a_protocol_that_nobody_knows_is_the_users_to_mend(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nowhere://x: Protocol not known"):
+    with pytest.raises(InputError, match="nowhere://x: URLs of the scheme nowhere:// are not read"):
         read("nowhere://x")
     assert "nowhere://a/m.csv" in refused("embed", "nowhere://a/m.csv", "--store", tmp_path / "s", "--experts", "beat")
 
@@ -154,3 +154,36 @@ def _put_cohort(home: str) -> str:
         lines = [f"r{number}.dat 16 1000/mV 16 0 0 0 0 {lead}" for lead in ("I", "II")]
         put(f"{home}/r{number}.hea", "\n".join([f"r{number} 2 250 {digits.shape[1]}", *lines]).encode())
     return f"{home}/manifest.csv"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "local:///etc/passwd", "LOCAL://x", "zip://a.csv::https://host:80/b.zip", "zip::/tmp/a.zip", "reference://x",
+        "simplecache::s3://bucket/a", "https://host:443/a::zip://b", "ssh://host/a", "sftp://host/a", "github://a:b@c/d",
+        "data:///x", "hf://a/b", "dir::file:///tmp", "ftp://host/a\nb", "memory://a::b",
+    ],
+)  # fmt: skip
+def test_only_allowed_schemes_are_opened(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        read(url)
+    assert "\n" not in str(caught.value)
+    (tmp_path / "m.csv").write_text(f'record,age\n"{url}",50\ngood,40\n')
+    write_record(tmp_path / "good", beats(1))
+    cohort = Cohort.load(tmp_path / "m.csv")
+    with pytest.raises(InputError):
+        cohort.path(0)
+    assert cohort.path(1) == tmp_path / "good"
+
+
+def test_the_user_allows_more_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENECG_URL_SCHEMES", "sftp, hf")
+    files.check_scheme("sftp://host/a")
+    files.check_scheme("hf://a/b")
+    with pytest.raises(InputError, match="ENECG_URL_SCHEMES=ftp"):
+        files.check_scheme("ftp://host/a")
+
+
+def test_a_scheme_that_is_refused_is_one_line_of_the_command(tmp_path: Path) -> None:
+    assert "chained" in refused("embed", "zip::/tmp/x.zip", "--store", tmp_path / "store")
+    assert "scheme local" in refused("store", "info", "local://x")

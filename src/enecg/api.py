@@ -30,7 +30,7 @@ from enecg.bundle import Bundle, Say, load, predict, predict_archive, silent
 from enecg.cohorts.manifest import Cohort
 from enecg.embedding import pipeline
 from enecg.embedding.cluster import check_engine
-from enecg.embedding.dataset import Gathered, gather, gather_first, with_quality
+from enecg.embedding.dataset import Gathered, gather, gather_first
 from enecg.embedding.pipeline import EmbedReport, Skipped
 from enecg.embedding.store.store import Store
 from enecg.ensemble.expert_info import ExpertInfo
@@ -178,7 +178,7 @@ def evaluate(
     for task in named:
         cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
     _tell_problems(list(run.labels(ensemble, cohort)[0].values()), say)
-    data = with_quality(_gather(cohort, loaded.experts, ensemble.experts, store, progress, say))
+    data = _gather(cohort, loaded.experts, ensemble.experts, store, progress, say)
     found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
     _tell("left out: ", found.left_out, say)
     leakage = found.document["leakage"]
@@ -244,7 +244,7 @@ def crossval(
     _tell_problems([cohort.target(task) for task in wanted], say)
     cohort.folds(folds, seed)  # too few subjects are told before they are embedded
     infos = [ExpertInfo.of(expert) for expert in found]
-    data = with_quality(_gather(cohort, found, infos, store, progress, say))
+    data = _gather(cohort, found, infos, store, progress, say)
     evaluation = run.crossval(
         data, wanted, infos,
         folds=folds, recipe=chosen, replicates=replicates, seed=seed, jobs=jobs,

@@ -118,6 +118,7 @@ def predict(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
+    every: float | None = None,
 ) -> PredictionsDocument:
     """Answer all tasks of a bundle for recordings.
 
@@ -127,6 +128,7 @@ def predict(
         rate: Hz, for files that do not state it.
         unit: mV, uV, V or unitless, for files that do not state it.
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
+        every: seconds of a period, 10 or more; each prediction then has `over_time`, the answers for each period.
 
     Returns:
         The JSON of `enecg predict --format json`: `predictions`, `skipped`, `bundle` (its hash) and `notice`. A file
@@ -140,7 +142,7 @@ def predict(
     several = [recordings] if isinstance(recordings, str | Path | Recording) else recordings
     return predict_files(
         loaded.ensemble, loaded.digest, loaded.experts, several,
-        rate=rate, unit=unit, ignore_checksums=ignore_checksums,
+        rate=rate, unit=unit, ignore_checksums=ignore_checksums, every=every,
     )  # fmt: skip
 
 
@@ -152,6 +154,7 @@ def predict_archive(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
+    every: float | None = None,
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
@@ -166,6 +169,7 @@ def predict_archive(
         rate: Hz, for files that do not state it.
         unit: mV, uV, V or unitless, for files that do not state it.
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
+        every: seconds of a period; each then has a row, with its `start` in seconds.
         engine: `local`, or `ray` for the processors of a cluster, with the same bytes.
         address: of a Ray cluster; by default one on this machine.
         progress: show it.
@@ -183,7 +187,8 @@ def predict_archive(
         say(f"left alone: {count} files {ending or 'without ending'}")
     summary = archive.predict_archive(
         loaded.ensemble, loaded.digest, loaded.experts, found.items, place(out),
-        rate=rate, unit=unit, ignore_checksums=ignore_checksums, engine=engine, address=address, progress=progress,
+        rate=rate, unit=unit, ignore_checksums=ignore_checksums, every=every,
+        engine=engine, address=address, progress=progress,
     )  # fmt: skip
     for record, reason in summary.failed:
         say(f"not answered: {record}: {reason.removeprefix(record + ': ')}")

@@ -73,8 +73,20 @@ class SecondsSeen(TypedDict):
     of: float
 
 
+class PeriodAnswers(TypedDict):
+    """The answers for one period of a recording, which begins `start` seconds after the recording's start."""
+
+    start: float
+    seconds: SecondsSeen
+    usable: bool
+    tasks: dict[str, TaskAnswer]
+
+
 class Prediction(TypedDict):
-    """The answers for one recording; `tasks` is empty when it is not usable. `notes` say what was left out."""
+    """The answers for one recording; `tasks` is empty when it is not usable. `notes` say what was left out.
+
+    `over_time` is there when periods were asked for.
+    """
 
     record: str
     usable: bool
@@ -83,6 +95,7 @@ class Prediction(TypedDict):
     leads: list[str]
     notes: list[str]
     tasks: dict[str, TaskAnswer]
+    over_time: NotRequired[list[PeriodAnswers]]
 
 
 class SkippedRecord(TypedDict):

@@ -22,16 +22,40 @@ from enecg.errors import InputError
 
 Place = Path | str
 
-_URL: Final = re.compile(r"[a-zA-Z][\w+.-]+://")
+# Protocols that open nothing but files of a server or a bucket; `memory` is this process's own. Others of fsspec read
+# local files (`local`, `reference`), unpack archives (`zip`) or run commands (`ssh`).
+SCHEMES: Final = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "https", "http", "memory", "file"})
+SCHEMES_VARIABLE: Final = "ENECG_URL_SCHEMES"  # more of them, separated by commas
+_URL: Final = re.compile(r"([a-zA-Z][\w+.-]*)://")
+_CHAINED: Final = re.compile(r"[a-zA-Z][\w+.-]*(://.*)?::")
 _CHANGED: Final = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modified", "updated", "mtime",
                    "modified", "created")  # fmt: skip
 
 
 def place(text: str | Path) -> Place:
-    """A path, or a URL as it is; `file://` is a path."""
-    if isinstance(text, Path) or not _URL.match(text):
+    """Return a path, or a URL as it is; `file://` is a path. Whether a URL may be opened is asked when it is."""
+    if isinstance(text, Path) or not (_URL.match(text) or _CHAINED.match(text)):
         return Path(text)
     return Path(text.removeprefix("file://")) if text.startswith("file://") else text.rstrip("/")
+
+
+def _short(text: str) -> str:
+    """A text from a table, as part of one line."""
+    return " ".join(text.split())[:200]
+
+
+def check_scheme(url: str) -> None:
+    """Raise `InputError` for a URL of a scheme that is not allowed, or a chained one (`zip::...`)."""
+    if _CHAINED.match(url):
+        raise InputError(f"{_short(url)}: chained URLs are not read; unpack the archive, and name the file itself")
+    found = _URL.match(url)
+    scheme = found[1].lower() if found else ""
+    allowed = {*SCHEMES, *os.environ.get(SCHEMES_VARIABLE, "").replace(" ", "").lower().split(",")}
+    if scheme not in allowed:
+        raise InputError(
+            f"{_short(url)}: URLs of the scheme {scheme}:// are not read; use one of {', '.join(sorted(SCHEMES))}, "
+            f"or allow it with {SCHEMES_VARIABLE}={scheme}"
+        )
 
 
 def join(folder: Place, name: str) -> Place:
@@ -243,8 +267,9 @@ def filesystem(url: str) -> tuple[Any, str]:
     """fsspec's file system for a URL, and the path in it.
 
     Raises:
-        InputError: no such protocol, or its driver is not installed.
+        InputError: the scheme is not allowed, or its driver is not installed.
     """
+    check_scheme(url)
     from fsspec.core import url_to_fs
 
     try:

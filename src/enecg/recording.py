@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -15,6 +16,8 @@ from enecg.leads import canonical, check_unique, derive, electrodes
 Amplitude = Literal["mV", "normalised"]
 
 RATES: Final = (20.0, 100_000.0)  # Hz; below lies a trend, and no device samples an ECG faster
+LONG_SECONDS: Final = 120.0  # a longer recording is read, judged and encoded in blocks of this length
+WINDOW_SECONDS: Final = 10.0  # the shortest block; experts look at windows of this length or shorter
 LONGEST: Final = 15.0  # days; patches record for 14
 _TINY: Final = 1e-12  # mV, or standard deviations; squares of less vanish in float32
 _ABSURD: Final = 1e15  # mV, or standard deviations; more comes from a wrong scale, and its square spoils float32
@@ -41,6 +44,24 @@ def amplitude_of(unit: str | None, where: str) -> tuple[float, Amplitude]:
         return 1.0, "normalised"
     said = f"unit {unit!r} is not known" if key else "no amplitude unit is stated"
     raise InputError(f"{where}: {said}; state mV, uV or V, or 'unitless' for normalised samples")
+
+
+def block_edges(n_samples: int, rate: float, seconds: float = LONG_SECONDS) -> list[int]:
+    """Return the samples at which the blocks of a recording start, and its end, ascending.
+
+    The blocks cover the whole recording without overlap. The last one is shorter, or longer where less than
+    `WINDOW_SECONDS` is left for a block of its own.
+
+    Args:
+        n_samples: of the recording, in each lead.
+        rate: Hz.
+        seconds: length of a block.
+    """
+    size = max(round(seconds * rate), 1)
+    edges = [*range(0, n_samples, size), n_samples]
+    if len(edges) > 2 and edges[-1] - edges[-2] < WINDOW_SECONDS * rate:
+        del edges[-2]
+    return edges
 
 
 @dataclass(frozen=True)
@@ -142,12 +163,28 @@ class Recording:
         """A recording with exactly the leads `names`, in that order, derived where needed (`InputError` if not)."""
         return replace(self, signal=np.stack([self.lead(name) for name in names]), leads=tuple(map(canonical, names)))
 
+    def span(self, start: int, stop: int) -> Recording:
+        """Return the samples from `start` to before `stop` as a recording."""
+        return replace(self, signal=self.signal[:, start:stop])
+
     def content_hash(self) -> str:
-        """sha256 over samples, rate, leads and amplitude: what an embedding depends on, and nothing of the subject."""
+        """Return the sha256 of samples, rate, leads and amplitude; nothing of the subject is in it.
+
+        Of a recording longer than `LONG_SECONDS` it is made from the hashes of its blocks, as it may not fit in memory.
+        """
+        if self.seconds > LONG_SECONDS:
+            edges = block_edges(self.signal.shape[1], self.rate)
+            if len(edges) > 2:
+                return joined_hash(self.span(*ends).content_hash() for ends in pairwise(edges))
         digest = hashlib.sha256()
         digest.update(f"{self.rate!r}|{','.join(self.leads)}|{self.amplitude}|{self.band}".encode())
         digest.update(self.signal.tobytes())
         return digest.hexdigest()
+
+
+def joined_hash(blocks: Iterable[str]) -> str:
+    """Return the content hash of a long recording from the hashes of its blocks, in their order."""
+    return hashlib.sha256("|".join(blocks).encode()).hexdigest()
 
 
 def implausible_length(rate: float, samples: int) -> str | None:

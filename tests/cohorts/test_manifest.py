@@ -104,7 +104,7 @@ class TestReading:
         (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
         with pytest.raises(InputError, match="not a readable table"):
             Cohort.load(tmp_path / "m.parquet")
-        with pytest.raises(InputError, match=r"none of the known data sets \(ptbxl\)"):
+        with pytest.raises(InputError, match=r"none of the known data sets \(.*PTB-XL\)"):
             Cohort.load(tmp_path)
 
     def test_nothing_left_by_the_filter(self, tmp_path: Path) -> None:

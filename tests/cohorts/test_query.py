@@ -107,3 +107,54 @@ def test_the_table_is_left_as_it_is() -> None:
     before = TABLE.copy()
     matching(TABLE, "`Heart Rate` > 65", "m.csv")
     pd.testing.assert_frame_equal(TABLE, before)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "9 ** 9 ** 9 > 1",
+        "age > 2 ** 40",
+        "record * 1000000000 == 'x'",
+        "record.str.upper() * 1000000000 == 'x'",
+        "record == 'x' * 10000000000",
+        "record + record == 'x'",
+        "'%1000000000d' % 5 == record",
+        "record == f'{1:1000000000}'",
+        "1 << 10000000000 > age",
+        "record.str.contains('(.*){1000}{1000}')",
+        "not " * 60 + "age > 5",
+        "(" * 300 + "age > 5" + ")" * 300 + " and " * 1 + "age > 5 " + "and age > 5 " * 600,
+        "record.str.contains(record)",
+        "record.str.contains('a', flags=2)",
+        "age.str.contains('a')",
+    ],
+)
+def test_no_expression_takes_much_time_or_memory(where: str) -> None:
+    with pytest.raises(InputError) as caught:
+        matching(TABLE, where, "m.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_regular_expressions_take_linear_time() -> None:
+    """Python's own matcher would take longer than the age of the universe."""
+    table = pd.DataFrame({"record": ["a" * 5000 + "!"] * 50})
+    assert not matching(table, "record.str.contains('(a+)+$')", "m.csv").any()
+    assert not matching(table, "record.str.fullmatch('(a|a)*')", "m.csv").any()
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("record.str.contains('P', case=False)", [0, 1, 1]),
+        ("record.str.contains('.', regex=False)", [0, 1, 0]),
+        ("record.str.match('p.b')", [0, 1, 1]),
+        ("record.str.match('tb')", [0, 0, 0]),
+        ("record.str.fullmatch('ludb/\\\\d')", [1, 0, 0]),
+        ("record.str.upper().str.contains('LUDB')", [1, 0, 0]),
+        ("~record.str.contains('ludb') and age.notna()", [0, 0, 1]),
+        ("`Heart Rate` * 2 - 1 > 138", [0, 1, 1]),
+        ("record.str.len() + 1 > 7", [0, 1, 1]),
+    ],
+)
+def test_patterns_and_arithmetic(where: str, expected: list[int]) -> None:
+    assert matching(TABLE, where, "m.csv").tolist() == [bool(row) for row in expected]

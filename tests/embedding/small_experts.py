@@ -48,9 +48,9 @@ def write_record(path: Path, signal: np.ndarray, rate: float = 250.0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     digits = np.round(signal * 1000).astype("<i2")
     lines = [f"{path.name} {len(signal)} {rate:g} {signal.shape[1]}"]
-    lines += [
-        f"{path.name}.dat 16 1000/mV 16 0 {row[0]} 0 0 {name}" for row, name in zip(digits, STANDARD, strict=True)
-    ]
+    for row, name in zip(digits, STANDARD, strict=True):
+        checksum = (int(row.sum(dtype=np.int64)) + 32768) % 65536 - 32768
+        lines.append(f"{path.name}.dat 16 1000/mV 16 0 {row[0]} {checksum} 0 {name}")
     path.with_name(f"{path.name}.hea").write_text("\n".join(lines) + "\n")
     digits.T.tofile(path.with_name(f"{path.name}.dat"))
 

@@ -9,7 +9,7 @@ import pytest
 from small_experts import Summary, write_cohort
 
 from enecg.cohorts.manifest import Cohort
-from enecg.embedding.dataset import gather, with_quality
+from enecg.embedding.dataset import gather
 from enecg.embedding.pipeline import embed_recordings
 from enecg.embedding.store import source, store
 from enecg.embedding.store.source import file_stamp
@@ -59,7 +59,7 @@ def test_files_are_looked_at_once_however_many_experts_there_are(
         asked.append(at)
         return file_stamp(at)
 
-    monkeypatch.setattr(source, "stamp", counted)
+    monkeypatch.setattr(source, "file_stamp", counted)
     gather(cohort, EXPERTS, Store(tmp_path / "store"), progress=False)
     assert asked == [cohort.path(int(row)) for row in np.argsort(cohort.records)]
 
@@ -104,7 +104,7 @@ def test_notes_of_the_files_come_with_the_quality(cohort: Cohort, tmp_path: Path
     (cohort.root / "breath.csv").write_text("\n".join([f"# rate: {some.rate}", "# unit: mV", *rows]))
     table = cohort.table.assign(record=[*cohort.records[:7], "breath.csv"])
     spoilt = Cohort.from_table(table.drop(columns="subject_id"), cohort.root, "spoilt")
-    data = with_quality(gather(spoilt, EXPERTS, Store(tmp_path / "store"), progress=False), workers=0)
+    data = gather(spoilt, EXPERTS, Store(tmp_path / "store"), progress=False)
     notes = dict(zip(data.cohort.records, data.notes, strict=True))
     assert notes.pop("breath.csv") == ("left out: Resp (no ECG leads)",)
     assert set(notes.values()) == {()}

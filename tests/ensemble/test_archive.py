@@ -48,13 +48,13 @@ def home(trained: Trained, tmp_path: Path) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is read."""
     found: list[str] = []
-    original = answer.read
+    original = answer.opened
 
     def reading(path: Any, **options: Any) -> Any:
         found.append(str(path))
         return original(path, **options)
 
-    monkeypatch.setattr(answer, "read", reading)
+    monkeypatch.setattr(answer, "opened", reading)
     return found
 
 

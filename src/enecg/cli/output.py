@@ -18,6 +18,7 @@ from enecg.documents import (
     EstimateValues,
     EvaluationDocument,
     ListedExpert,
+    PeriodAnswers,
     Prediction,
     PredictionsDocument,
     RegressionAnswer,
@@ -193,10 +194,10 @@ def predictions(document: PredictionsDocument, format: str, out: Path | None) ->
     else:
         import pandas as pd
 
-        from enecg.ensemble.predictions import row
+        from enecg.ensemble.predictions import rows
 
         entries: list[Prediction | SkippedRecord] = [*document["predictions"], *document["skipped"]]
-        frame = pd.DataFrame([row(entry, document["bundle"]) for entry in entries])
+        frame = pd.DataFrame([each for entry in entries for each in rows(entry, document["bundle"])])
         _put(frame.to_csv(index=False), out)
 
 
@@ -210,6 +211,8 @@ def _prediction_table(document: PredictionsDocument) -> None:
         findings = "; ".join(finding["text"] for finding in entry["quality"]) or "nothing found"
         if entry["usable"]:
             _table(entry["record"], ("task", "answer", "largest weights"), rows)
+            if "over_time" in entry:
+                _over_time(entry["over_time"])
             _print(f"quality: {findings}")
             _print(f"seconds seen: {entry['seconds']['seen']:g} of {entry['seconds']['of']:g}")
         else:
@@ -217,6 +220,18 @@ def _prediction_table(document: PredictionsDocument) -> None:
         for note in entry["notes"]:
             _print(f"note: {note}")
     _print(Text(document["notice"], style="bold"))
+
+
+def _over_time(periods: Sequence[PeriodAnswers]) -> None:
+    """One row a period: its start, how much of it was seen, and the answers."""
+    tasks = list(dict.fromkeys(task for each in periods for task in each["tasks"]))
+    rows = []
+    for each in periods:
+        minutes, seconds = divmod(round(each["start"]), 60)
+        seen = f"{each['seconds']['seen'] / (each['seconds']['of'] or 1):.0%}"
+        answers = [_answer_text(each["tasks"][task]) if task in each["tasks"] else "not interpreted" for task in tasks]
+        rows.append([f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}", seen, *answers])
+    _table("over time", ("start", "seen", *tasks), rows)
 
 
 def _answer_text(answer: TaskAnswer) -> str:

@@ -36,6 +36,7 @@ def predict(
     runtime: AnyRuntime = None,
     budget: Budget = None,
     top_k: TopK = None,
+    every: Annotated[str | None, typer.Option(help="Also an answer for each period, such as 1h or 10min.")] = None,
     engine: Engine = "local",
     address: Address = None,
     quiet: Quiet = False,
@@ -49,17 +50,19 @@ def predict(
 
     from enecg import bundle as bundles
     from enecg.cohorts.listing import listed
+    from enecg.ensemble.over_time import period
 
+    seconds = None if every is None else period(every)
     loaded = bundles.load(bundle, runtime).within(budget, top_k)
     given: dict[str, Any] = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums}
     if format == "parquet":
         options: dict[str, Any] = {"engine": engine, "address": address, "progress": not quiet, "say": log}
-        found = bundles.predict_archive(loaded, files, out, **given, **options)
+        found = bundles.predict_archive(loaded, files, out, every=seconds, **given, **options)
         log(f"{found.n} recordings: {found.usable} answered, {found.reused} of them in an earlier run: {out}. {NOTICE}")
         answered, asked = found.usable, found.n
     else:
         items = listed(files).items
-        document = bundles.predict(loaded, items, **given)
+        document = bundles.predict(loaded, items, every=seconds, **given)
         if format == "fhir":
             from enecg.readers import read
             from enecg.serve.fhir import collection

@@ -6,12 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from enecg import files
-from enecg.cohorts import LAYOUTS
+from enecg.cohorts.layouts import layout_of
 from enecg.errors import InputError
 from enecg.files import Place
 from enecg.readers import record_files
@@ -116,7 +115,7 @@ def _ending(at: Place) -> str:
 def _is_manifest(at: Place) -> bool:
     """A table of recordings, or the folder of a known data set. A table of samples has no column `record`."""
     if isinstance(at, Path) and at.is_dir():
-        return any(import_module(f"enecg.cohorts.layouts.{layout}").recognises(at) for layout in LAYOUTS)
+        return layout_of(at) is not None
     ending = _ending(at)
     if ending not in _TABLES or not files.is_file(at):
         return False

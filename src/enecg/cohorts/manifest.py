@@ -24,20 +24,18 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from enecg.cohorts import LAYOUTS
 from enecg.cohorts.identity import plain_id, plain_record
-from enecg.cohorts.layouts import enecg_jsonl as jsonlines
+from enecg.cohorts.layouts import layout_of, names
 from enecg.cohorts.query import matching
 from enecg.cohorts.split import shared_subjects as leakage
 from enecg.cohorts.split import subject_folds
 from enecg.errors import InputError
-from enecg.files import Place, join, name_of, parent_of, place, read_bytes
+from enecg.files import Place, check_scheme, join, name_of, parent_of, place, read_bytes
 from enecg.readers.record_files import usual_files
 from enecg.tasks import MISSING, Target, Task, cell_text, read_labels
 
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Cohort", "leakage"]
 
 _NAMES: Final = ("record", "subject_id", "same_recording_as")
+_HEAD: Final = 4096  # bytes by which a layout is recognised
 _PLAIN_NUMBER: Final = r"[+-]?(?:(?:0|[1-9]\d{0,14})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 
 
@@ -69,7 +68,7 @@ class Cohort:
         """Read a manifest (CSV, Parquet or JSON lines), or the folder of a data set whose layout is known.
 
         Args:
-            path: the manifest, by path or URL, or such a folder (`enecg.cohorts.LAYOUTS`).
+            path: the manifest, by path or URL, or such a folder (`enecg.cohorts.layouts`).
             where: a row filter in pandas query syntax, such as `strat_fold <= 8`.
 
         Raises:
@@ -122,13 +121,15 @@ class Cohort:
         """Where recording `i` lies: beside the manifest, or where its name is a URL, there.
 
         Raises:
-            InputError: its name is blank or leaves the manifest's folder (`..`, absolute, or by a symbolic link).
+            InputError: its name is blank, is a URL of a scheme that is not allowed, or leaves the manifest's folder
+                (`..`, absolute, or by a symbolic link).
         """
         record = str(self.table["record"].iloc[i])
         if not record or "\0" in record:
             raise InputError(f"{self.name}: recording {i + 1} has no name in column 'record'")
         named = place(record)
         if isinstance(named, str):
+            check_scheme(named)
             return named
         inside = Path(os.path.normpath(record))
         if inside.is_absolute() or inside.parts[:1] == ("..",) or not self._holds(join(self.root, inside.as_posix())):
@@ -221,12 +222,10 @@ def _listed(columns: Iterable[str]) -> str:
 
 
 def _table_of_folder(folder: Path) -> pd.DataFrame:
-    for layout in LAYOUTS:
-        module = import_module(f"enecg.cohorts.layouts.{layout}")
-        if module.recognises(folder):
-            table: pd.DataFrame = module.table(folder)
-            return table
-    raise InputError(f"{folder}: a folder that is none of the known data sets ({', '.join(LAYOUTS)}); name a manifest")
+    layout = layout_of(folder)
+    if layout is None:
+        raise InputError(f"{folder}: a folder that is none of the known data sets ({names()}); name a manifest")
+    return layout.table(folder, b"")
 
 
 def _read_table(path: Place) -> pd.DataFrame:
@@ -237,8 +236,8 @@ def _read_table(path: Place) -> pd.DataFrame:
         if raw.startswith(b"PAR1"):
             table: pd.DataFrame = pd.read_parquet(io.BytesIO(raw)).apply(_joined)
             return table
-        text = raw.decode("utf-8-sig")
-        return jsonlines.table(text) if text.lstrip().startswith("{") else _read_csv(text)
+        layout = layout_of(path, raw[:_HEAD])
+        return layout.table(path, raw) if layout else _read_csv(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise InputError(f"{path}: is neither Parquet nor UTF-8 text; save the manifest as one of them") from None
     except ValueError as error:  # so are the parsing errors of pandas and pyarrow

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from enecg.embedding.pipeline import Skipped, embed
-from enecg.embedding.reading import Prepared, prepared_recordings
 from enecg.embedding.store.store import Store, file_stamps
 from enecg.errors import InputError
 from enecg.experts.base import Expert
@@ -28,8 +27,8 @@ class Gathered:
             contract refuses the recording, as in prediction.
         skipped: recordings that no expert has seen, with reasons.
         refused: recordings that some of the experts have not seen, with reasons.
-        quality: codes of what the quality check found in each recording; empty where nobody asked.
-        notes: what was left out of each recording's file, in sentences; empty where nobody asked.
+        quality: codes of what the quality check found in each recording, from the store.
+        notes: what was left out of each recording's file, in sentences, from the store.
         contents: content hash of each recording, hexadecimal.
         copies: a sentence for each recording that is there twice under two subjects, who count as one here.
     """
@@ -44,7 +43,8 @@ class Gathered:
     copies: Sequence[str] = ()
 
     def take(self, rows: np.ndarray) -> Gathered:
-        """Some of the recordings."""
+        """Return some of the recordings, by number or by a mask."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         embeddings = {name: matrix[rows] for name, matrix in self.embeddings.items()}
         quality = [self.quality[row] for row in rows] if self.quality else ()
         notes = [self.notes[row] for row in rows] if self.notes else ()
@@ -88,11 +88,14 @@ def gather(
     hashes = contents[seen].tolist()
     kept, copies = with_copies_joined(cohort.take(np.flatnonzero(seen)), hashes)
     held = set(kept.records)
+    checked = store.quality(experts, kept, [stamps[row] for row in np.flatnonzero(seen)])
     return Gathered(
         kept,
         embeddings,
         [each for each in report.skipped if each.record not in held],
         [each for each in report.skipped if each.record in held],
+        [each[0] if each else () for each in checked],
+        [each[1] if each else () for each in checked],
         contents=hashes,
         copies=copies,
     )
@@ -129,21 +132,6 @@ def with_copies_joined(cohort: Cohort, contents: Sequence[str]) -> tuple[Cohort,
         return cohort, []
     table = cohort.table.assign(subject_id=[head(subject) for subject in subjects])
     return replace(cohort, table=table), notes
-
-
-def with_quality(data: Gathered, workers: int | None = None) -> Gathered:
-    """Return the same with what the quality check finds in each recording, and its notes; all are read again.
-
-    Args:
-        data: of `gather`.
-        workers: as for `prepared_recordings`.
-    """
-    paths = (data.cohort.path(row) for row in range(len(data.cohort)))
-    with prepared_recordings(paths, {}, workers) as answers:
-        found = [
-            (each.findings, each.notes) if isinstance(each, Prepared) else (("unreadable",), ()) for each in answers
-        ]
-    return replace(data, quality=[codes for codes, _ in found], notes=[notes for _, notes in found])
 
 
 def gather_first(

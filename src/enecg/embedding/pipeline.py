@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from enecg.embedding.blocks import PooledRecording, judged_blocks, usable_pieces
 from enecg.embedding.encoding import BATCH, EncodingJob, encode
 from enecg.embedding.progress import bar
 from enecg.embedding.reading import Prepared, Unusable, prepare_all, prepared_recordings
@@ -20,6 +21,7 @@ from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.experts.inputs import InputSpec
 from enecg.files import Place
+from enecg.readers import opened
 from enecg.recording import Recording
 from enecg.workers.threads import cpus
 
@@ -145,17 +147,27 @@ def carry_out(
     with ExitStack() as stack:
         sessions = {session.expert.card.name: stack.enter_context(session) for session in wanting}
         todo = np.flatnonzero(np.any([session.missing for session in sessions.values()], axis=0))
-        visit = _CohortWalk(cohort, stamps, sessions)
-        answers = stack.enter_context(prepared_recordings(visit.paths(todo), specs_of(experts), workers))
-        counted = stack.enter_context(closing(bar(answers, len(todo), visit.skipped, progress and len(todo) > 0)))
+        walk = _CohortWalk(cohort, stamps, sessions)
+        answers = stack.enter_context(prepared_recordings(walk.paths(todo), specs_of(experts), workers))
+        counted = stack.enter_context(closing(bar(answers, len(todo), walk.skipped, progress and len(todo) > 0)))
         encoded = stack.enter_context(
-            closing(encode(visit.jobs(counted), batch, cpus() if workers is None else max(workers, 1)))
+            closing(encode(walk.jobs(counted), batch, cpus() if workers is None else max(workers, 1)))
         )
-        for (row, source), expert, embedding in encoded:
-            sessions[expert.card.name].writer.add(row, source, embedding)
-    skipped = [visit.skipped[row] for row in sorted(visit.skipped)]
+        for encoding, expert, embedding in encoded:
+            walk.take(encoding, expert, embedding)
+    skipped = [walk.skipped[row] for row in sorted(walk.skipped)]
     lost = sum(len(each.experts) == len(experts) for each in skipped)
-    return EmbedReport(len(cohort), visit.encoded, len(cohort) - visit.encoded - lost, skipped)
+    return EmbedReport(len(cohort), walk.encoded, len(cohort) - walk.encoded - lost, skipped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Encoding:
+    """What is encoded: a recording of the cohort, or a piece of a long one with the pool that it goes to."""
+
+    row: int
+    source: Source
+    whole: PooledRecording | None = None
+    seconds: float = 0.0
 
 
 class _CohortWalk:
@@ -167,7 +179,7 @@ class _CohortWalk:
     """
 
     def __init__(self, cohort: Cohort, stamps: Sequence[str], sessions: Mapping[str, StoreSession]) -> None:
-        self._cohort, self._records, self._stamps, self._desks = cohort, cohort.records, stamps, sessions
+        self._cohort, self._records, self._stamps, self._sessions = cohort, cohort.records, stamps, sessions
         self._asked: deque[int] = deque()
         self.encoded = 0
         self.skipped: dict[int, Skipped] = {}
@@ -178,30 +190,56 @@ class _CohortWalk:
             try:
                 path = self._cohort.path(row)
             except InputError as error:
-                self._skip(row, str(error), self._desks)
+                self._skip(row, str(error), self._sessions)
                 continue
             self._asked.append(row)
             yield path
 
-    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[EncodingJob[tuple[int, Source]]]:
+    def jobs(self, answers: Iterable[Prepared | Unusable]) -> Iterator[EncodingJob[_Encoding]]:
         """What has to be encoded."""
         for found in answers:
             row = self._asked.popleft()
-            for session in self._desks.values():
+            for session in self._sessions.values():
                 session.writer.reach(row)
             if isinstance(found, Unusable):
-                self._skip(row, found.reason, self._desks)
+                self._skip(row, found.reason, self._sessions)
             elif not self._stamps[row]:
-                self._skip(row, "its files appeared only now; run again", self._desks)
+                self._skip(row, "its files appeared only now; run again", self._sessions)
             else:
-                source = Source(self._records[row], found.content, self._stamps[row])
-                if experts := self._wanting(row, source, found):
-                    self.encoded += 1
-                    yield EncodingJob((row, source), found.batches, experts)
+                source = Source(self._records[row], found.content, self._stamps[row], found.findings, found.notes)
+                experts = self._wanting(row, source, found)
+                self.encoded += bool(experts)
+                if experts and found.in_blocks:
+                    yield from self._blocks(row, source, experts)
+                elif experts:
+                    yield EncodingJob(_Encoding(row, source), found.batches, experts)
+
+    def _blocks(self, row: int, source: Source, experts: Sequence[Expert]) -> Iterator[EncodingJob[_Encoding]]:
+        """The pieces of a long recording, which is read once more: memory does not grow with its length."""
+        whole = PooledRecording.of(experts)
+        with opened(self._cohort.path(row)) as recording:
+            for _, found in usable_pieces(judged_blocks(recording)):
+                for piece in found:
+                    yield EncodingJob(_Encoding(row, source, whole, piece.seconds), *whole.prepare(piece))
+        whole.closed = True
+        self._finish(row, source, whole)
+
+    def take(self, encoding: _Encoding, expert: Expert, embedding: np.ndarray) -> None:
+        """Take an embedding `[dim]` of a recording, or of a piece of a long one."""
+        if encoding.whole is None:
+            self._sessions[expert.card.name].writer.add(encoding.row, encoding.source, embedding)
+            return
+        encoding.whole.pooled[expert.card.name].add(embedding, encoding.seconds)
+        self._finish(encoding.row, encoding.source, encoding.whole)
+
+    def _finish(self, row: int, source: Source, whole: PooledRecording) -> None:
+        if whole.complete:
+            for name, embedding in whole.embeddings().items():
+                self._sessions[name].writer.add(row, source, embedding)
 
     def _wanting(self, row: int, source: Source, found: Prepared) -> list[Expert]:
         wanting, refused = [], {}
-        for name, session in self._desks.items():
+        for name, session in self._sessions.items():
             key = session.expert.card.input.key
             if not session.missing[row] or session.reuse_content(row, source):
                 continue

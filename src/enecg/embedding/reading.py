@@ -1,12 +1,12 @@
 """The reading stage: file to prepared windows, in this process or in others that read ahead.
 
 Such a process is a fresh interpreter with one thread and without torch, which takes pickled paths from its standard
-input and answers on its standard output. Unlike a pool's, it never runs the caller's main module again.
+input and answers on its standard output. A pool of the standard library runs the caller's main module again. Those of
+loky and of the standard library share the session of this process: Ctrl-C ends them with tracebacks of their own.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -22,7 +22,9 @@ from typing import Final
 from enecg.errors import EnecgError, InputError
 from enecg.experts.inputs import Batch, InputSpec, prepare
 from enecg.files import Place
-from enecg.recording import Recording
+from enecg.readers.opened import OpenedRecording
+from enecg.recording import Recording, joined_hash
+from enecg.workers.environment import child_environment, python_command, take_stdout
 from enecg.workers.threads import cpus, in_order
 
 Specs = Mapping[str, InputSpec]  # by `InputSpec.key`
@@ -30,7 +32,6 @@ AHEAD: Final = 32  # recordings read before they are asked for
 READERS: Final = 16  # processes that read, at most; each takes about 190 MB
 START_SECONDS: Final = 0.5  # of a processor's time, that a process takes to start
 SHARE: Final = 0.25  # of the time of one processor, below which reading disturbs no encoder
-ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Prepared:
         content: `Recording.content_hash()`.
         findings: codes of what the quality check found, none of them fatal.
         notes: what was left out of the file, in sentences.
+        in_blocks: it is long, and its windows are not here: they are read and prepared block by block.
     """
 
     batches: Mapping[str, Batch]
@@ -50,6 +52,7 @@ class Prepared:
     content: str
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    in_blocks: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,15 @@ def prepare_all(recording: Recording, specs: Specs) -> Prepared:
 
 
 def read_and_prepare(path: Place, specs: Specs) -> Prepared | Unusable:
-    """Read a recording, ask whether it may be interpreted, and prepare it."""
+    """Read a recording, ask whether it may be interpreted, and prepare it; a long one is only read and judged."""
     from enecg.quality import check
-    from enecg.readers import read
+    from enecg.readers import opened
 
     try:
-        recording = read(path)
+        with opened(path) as found:
+            if found.is_long:
+                return judged(found, specs)
+            recording = found.read_all()
     except EnecgError as error:
         return Unusable(str(error))
     quality = check(recording)
@@ -84,6 +90,33 @@ def read_and_prepare(path: Place, specs: Specs) -> Prepared | Unusable:
         return Unusable("; ".join(finding.text for finding in quality.findings if finding.fatal))
     codes = dict.fromkeys(finding.code for finding in quality.findings)
     return replace(prepare_all(recording, specs), findings=tuple(codes), notes=tuple(recording.notes.values()))
+
+
+def judged(opened: OpenedRecording, specs: Specs) -> Prepared | Unusable:
+    """Read a long recording block by block, and ask which blocks may be interpreted.
+
+    Raises:
+        ReadError: the file turns out to be damaged.
+    """
+    from enecg.embedding.blocks import QualitySummary, judged_blocks, refusals
+
+    summary, refused, hashes = QualitySummary(), None, []
+    for block in judged_blocks(opened):
+        summary.add(block)
+        hashes.append(block.recording.content_hash())
+        if refused is None and block.verdict.usable:
+            refused = refusals(block.recording, specs)
+    quality = summary.quality()
+    if not quality.usable or refused is None:
+        return Unusable("; ".join(finding.text for finding in quality.findings if finding.fatal))
+    return Prepared(
+        batches={},
+        refused=refused,
+        content=hashes[0] if len(hashes) == 1 else joined_hash(hashes),
+        findings=tuple(finding.code for finding in quality.findings),
+        notes=tuple({**opened.notes, **summary.all_notes()}.values()),
+        in_blocks=True,
+    )
 
 
 @contextmanager
@@ -197,10 +230,10 @@ class _Reader:
     def __init__(self, specs: Specs) -> None:
         # The same modules as here; a session of its own, so that Ctrl-C reaches this process only.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()"],
+            python_command(f"from {__name__} import serve; serve()"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=child_environment(),
             start_new_session=True,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -243,8 +276,7 @@ def _import_needed() -> None:
 
 def serve() -> None:
     """Answer paths until there are no more: the main function of a reading process."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not come between
+    answers = take_stdout()
     with suppress(EOFError, BrokenPipeError), answers:
         specs = pickle.load(sys.stdin.buffer)
         _import_needed()

@@ -24,7 +24,7 @@ from enecg.embedding.cluster import answers, cluster
 from enecg.embedding.progress import bar
 from enecg.embedding.store import source
 from enecg.ensemble.outputs import Answering
-from enecg.ensemble.predictions import answered, row, schema, table
+from enecg.ensemble.predictions import answered, row, rows, schema, table
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.files import Place
@@ -117,6 +117,7 @@ class ArchiveWork:
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
+        every: seconds of a period, each of which has a row; None for one row a recording.
     """
 
     ensemble: Answering
@@ -126,6 +127,7 @@ class ArchiveWork:
     rate: float | None
     unit: str | None
     ignore_checksums: bool
+    every: float | None = None
 
 
 class ArchiveWorker:
@@ -138,12 +140,14 @@ class ArchiveWorker:
         """Read the portion's recordings and answer them."""
         work = self._work
         options: dict[str, Any] = {"rate": work.rate, "unit": work.unit, "ignore_checksums": work.ignore_checksums}
-        found = answered(work.ensemble, work.experts, portion.items, **options)
-        rows = [row(entry, work.bundle) for entry in found]
-        failed = [(each["record"], each["quality"]) for each in rows if not each["usable"]]
-        return AnsweredPortion(
-            portion.number, len(rows), len(rows) - len(failed), failed[:SHOWN], table(rows, work.columns)
-        )
+        found: list[dict[str, Any]] = []
+        failed: list[tuple[str, str]] = []
+        for entry in answered(work.ensemble, work.experts, portion.items, every=work.every, **options):
+            found += rows(entry, work.bundle)
+            if not entry.get("usable"):
+                failed.append((entry["record"], row(entry, work.bundle)["quality"]))
+        n = len(portion.items)
+        return AnsweredPortion(portion.number, n, n - len(failed), failed[:SHOWN], table(found, work.columns))
 
 
 def predict_archive(
@@ -156,6 +160,7 @@ def predict_archive(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
+    every: float | None = None,
     engine: str = "local",
     address: str | None = None,
     progress: bool = False,
@@ -172,6 +177,7 @@ def predict_archive(
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
+        every: seconds of a period, each of which has a row.
         engine: `local`, or `ray`; the bytes are the same.
         address: of a Ray cluster; by default one on this machine.
         progress: show a bar on standard error.
@@ -179,8 +185,9 @@ def predict_archive(
     Raises:
         InputError: the place cannot be written, or holds predictions of another bundle.
     """
-    columns = schema(ensemble).with_metadata({_BUNDLE: (bundle or "").encode(), b"enecg.notice": NOTICE.encode()})
-    work = ArchiveWork(ensemble, bundle, experts, columns, rate, unit, ignore_checksums)
+    facts = {_BUNDLE: (bundle or "").encode(), b"enecg.notice": NOTICE.encode()}
+    columns = schema(ensemble, every).with_metadata(facts)
+    work = ArchiveWork(ensemble, bundle, experts, columns, rate, unit, ignore_checksums, every)
     portions = [ArchivePortion(i, items[i * PORTION : (i + 1) * PORTION]) for i in range(-(-len(items) // PORTION))]
     summary = ArchiveSummary()
     with ExitStack() as stack:
@@ -265,5 +272,5 @@ def _name(work: ArchiveWork, portion: ArchivePortion) -> str:
     """Return the name of a portion's file; it changes with the recordings, the bundle and the options."""
     stamps = list(source.file_stamps(item.at for item in portion.items))
     items = [[item.record, item.reason, stamp] for item, stamp in zip(portion.items, stamps, strict=True)]
-    text = json.dumps([work.bundle, work.rate, work.unit, work.ignore_checksums, items])
+    text = json.dumps([work.bundle, work.rate, work.unit, work.ignore_checksums, work.every, items])
     return f"part-{portion.number:06d}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"

@@ -16,6 +16,7 @@ from enecg.documents import (
     ClassAnswer,
     Prediction,
     PredictionsDocument,
+    QualityFinding,
     RegressionAnswer,
     SecondsSeen,
     SkippedRecord,
@@ -25,12 +26,14 @@ from enecg.documents import (
 )
 from enecg.ensemble.budget.cascade import embed_needed
 from enecg.ensemble.outputs import Answering, TaskOutput
+from enecg.ensemble.over_time import answer_long, with_name
 from enecg.errors import InputError
 from enecg.experts.base import Expert
 from enecg.experts.inputs import InputSpec, seconds_seen
 from enecg.files import place
 from enecg.quality import Quality, check
-from enecg.readers import read
+from enecg.readers import opened
+from enecg.readers.opened import OpenedRecording
 from enecg.recording import Recording
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ def predict_files(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
+    every: float | None = None,
     group: int = GROUP,
 ) -> PredictionsDocument:
     """Answer all tasks for files or recordings, and return the JSON of `enecg predict`.
@@ -64,12 +68,13 @@ def predict_files(
         rate: Hz, for files that do not state it.
         unit: of the amplitude, for files that do not state it.
         ignore_checksums: read WFDB samples that do not fit the checksums of their header, with a note.
+        every: seconds of a period; each entry then has `over_time`, one answer for each period.
         group: recordings held in memory at a time.
     """
     predictions: list[Prediction] = []
     skipped: list[SkippedRecord] = []
     options: dict[str, Any] = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums, "group": group}
-    for entry in answered(ensemble, experts, recordings, **options):
+    for entry in answered(ensemble, experts, recordings, every=every, **options):
         if is_skipped(entry):
             skipped.append(entry)
         else:
@@ -85,44 +90,87 @@ def answered(
     rate: float | None = None,
     unit: str | None = None,
     ignore_checksums: bool = False,
+    every: float | None = None,
     group: int = GROUP,
 ) -> Iterator[Prediction | SkippedRecord]:
     """Yield the entries of `predict_files` one after the other, in the order of the recordings.
 
     The entry of a file that cannot be read has only `record` and `reason`.
     """
+    given = {"rate": rate, "unit": unit, "ignore_checksums": ignore_checksums}
     waiting = iter(recordings)
     while some := list(islice(waiting, group)):
-        held: list[Recording | SkippedRecord] = []
+        held: list[Recording | Prediction | SkippedRecord] = []
         for one in some:
             try:
-                held.append(one if isinstance(one, Recording) else _read(one, rate, unit, ignore_checksums))
+                held.append(one if isinstance(one, Recording) else _read(ensemble, experts, one, given, every))
             except InputError as error:
                 name = one.record if isinstance(one, Item) else str(one)
                 held.append({"record": name, "reason": str(error)})
-        found = iter(answers(ensemble, experts, [each for each in held if isinstance(each, Recording)]))
+        found = iter(answers(ensemble, experts, [each for each in held if isinstance(each, Recording)], every))
         yield from (next(found) if isinstance(each, Recording) else each for each in held)
 
 
-def _read(one: str | Path | Item, rate: float | None, unit: str | None, ignore_checksums: bool) -> Recording:
-    """Read a recording under the name that the caller has for it, not under that in its header."""
+def _read(
+    ensemble: Answering,
+    experts: Sequence[Expert],
+    one: str | Path | Item,
+    given: Mapping[str, Any],
+    every: float | None,
+) -> Recording | Prediction:
+    """Read a recording under the name that the caller has for it, not under that in its header; answer a long one."""
     item = one if isinstance(one, Item) else Item(str(one), place(one))
     if item.at is None:
         raise InputError(item.reason)
-    return replace(read(item.at, rate=rate, unit=unit, ignore_checksums=ignore_checksums), source=item.record)
+    with opened(item.at, **given) as found:
+        if found.is_long:
+            return _long_entry(ensemble, experts, with_name(found, item.record), every)
+        return replace(found.read_all(), source=item.record)
 
 
-def answers(ensemble: Answering, experts: Sequence[Expert], recordings: Sequence[Recording]) -> list[Prediction]:
+def answers(
+    ensemble: Answering, experts: Sequence[Expert], recordings: Sequence[Recording], every: float | None = None
+) -> list[Prediction]:
     """Return one entry per recording: the findings of the quality check and, where it is usable, all answers."""
-    verdicts = [check(recording) for recording in recordings]
-    usable = [i for i, verdict in enumerate(verdicts) if verdict.usable]
+    entries: list[Prediction] = []
+    usable = []
     inputs = [expert.card.input for expert in experts]
-    entries = [_entry(recording, verdict, inputs) for recording, verdict in zip(recordings, verdicts, strict=True)]
+    for i, recording in enumerate(recordings):
+        whole = OpenedRecording.of(recording)
+        if whole.is_long:
+            entries.append(_long_entry(ensemble, experts, whole, every))
+            continue
+        verdict = check(recording)
+        entries.append(_entry(recording, verdict, inputs))
+        if verdict.usable:
+            usable.append(i)
     if usable:
         outputs = ensemble.predict(embed_needed(ensemble, experts, [recordings[i] for i in usable]))
         for row, i in enumerate(usable):
             entries[i]["tasks"] = {name: _answer(output, row) for name, output in outputs.items()}
+            if every is not None:
+                parts = answer_long(ensemble, experts, OpenedRecording.of(recordings[i]), _answer, every)
+                entries[i]["over_time"] = parts.periods
     return entries
+
+
+def _long_entry(
+    ensemble: Answering, experts: Sequence[Expert], found: OpenedRecording, every: float | None
+) -> Prediction:
+    """The entry of a recording that is read block by block."""
+    answer = answer_long(ensemble, experts, found, _answer, every)
+    entry: Prediction = {
+        "record": found.source,
+        "usable": bool(answer.tasks),
+        "quality": _findings(answer.quality),
+        "seconds": answer.seconds,
+        "leads": list(found.leads),
+        "notes": answer.notes,
+        "tasks": answer.tasks,
+    }
+    if every is not None:
+        entry["over_time"] = answer.periods
+    return entry
 
 
 def blank(ensemble: Answering) -> Prediction:
@@ -141,15 +189,16 @@ def _entry(recording: Recording, verdict: Quality, inputs: Sequence[InputSpec]) 
     return {
         "record": recording.source,
         "usable": verdict.usable,
-        "quality": [
-            {"code": each.code, "text": each.text, "leads": list(each.leads), "fatal": each.fatal}
-            for each in verdict.findings
-        ],
+        "quality": _findings(verdict),
         "seconds": {"seen": round(seen, 3), "of": round(recording.seconds, 3)},
         "leads": list(recording.leads),
         "notes": notes,
         "tasks": {},
     }
+
+
+def _findings(verdict: Quality) -> list[QualityFinding]:
+    return [{"code": f.code, "text": f.text, "leads": list(f.leads), "fatal": f.fatal} for f in verdict.findings]
 
 
 def _answer(output: TaskOutput, row: int) -> TaskAnswer:
@@ -202,7 +251,25 @@ def _cells(task: str, answer: TaskAnswer) -> dict[str, Any]:
     return cells | {f"{task}_weight_{name}": weight for name, weight in answer["weights"].items()}
 
 
-def schema(ensemble: Answering) -> pa.Schema:
+def rows(entry: Prediction | SkippedRecord, bundle: str | None) -> list[dict[str, Any]]:
+    """Return the rows of one entry: one, or one for each period with its `start` in seconds."""
+    if is_skipped(entry) or "over_time" not in entry:
+        return [row(entry, bundle)]
+    found = []
+    for part in entry["over_time"]:
+        of_part: Prediction = {
+            **entry, "usable": part["usable"], "seconds": part["seconds"], "tasks": part["tasks"],
+        }  # fmt: skip
+        found.append(_with_start(row(of_part, bundle), part["start"]))
+    return found
+
+
+def _with_start(cells: dict[str, Any], start: float) -> dict[str, Any]:
+    """A row with the start of its period behind the record."""
+    return {"record": cells["record"], "start": start, **cells}
+
+
+def schema(ensemble: Answering, every: float | None = None) -> pa.Schema:
     """Return the columns of an ensemble's predictions, which do not depend on the recordings."""
     import pyarrow as pa
 
@@ -212,7 +279,9 @@ def schema(ensemble: Answering) -> pa.Schema:
     }
     decisions = {f"{task.name}_decision" for task in ensemble.tasks}
     types |= dict.fromkeys(decisions, pa.string())
-    return pa.schema([(name, types.get(name, pa.float64())) for name in row(blank(ensemble), "")])
+    cells = row(blank(ensemble), "")
+    names = cells if every is None else _with_start(cells, 0.0)
+    return pa.schema([(name, types.get(name, pa.float64())) for name in names])
 
 
 def table(rows: Iterable[Mapping[str, Any]], columns: pa.Schema) -> pa.Table:

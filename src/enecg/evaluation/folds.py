@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from enecg.embedding.reading import ONE_THREAD
 from enecg.ensemble import outputs as answers
 from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.fit import fit
@@ -32,6 +32,7 @@ from enecg.ensemble.outputs import TaskOutput
 from enecg.errors import EnecgError, InputError
 from enecg.evaluation.code_version import code_hash
 from enecg.tasks import Target, Task
+from enecg.workers.environment import child_environment, python_command, take_stdout
 
 Progress = Callable[[str], None]
 
@@ -176,10 +177,10 @@ def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, i
     def ask(folder: Path, k: int, progress: Progress) -> Fold:
         # The same modules as here; a session of its own, so that Ctrl-C reaches this process only.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import serve; serve()", str(folder), str(k)],
+            python_command(f"from {__name__} import serve; serve()", str(folder), str(k)),
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=child_environment(),
             start_new_session=True,
         )
         running.add(process)
@@ -209,8 +210,7 @@ def _workers(count: int) -> Iterator[tuple[ThreadPoolExecutor, Callable[[Path, i
 def serve() -> None:
     """Fit one fold of a plan in files: the main function of such a process."""
     folder, k = Path(sys.argv[1]), int(sys.argv[2])
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever a library prints must not come between
+    out = TextIOWrapper(take_stdout(), line_buffering=True)
     rest = pickle.loads((folder / "plan.pickle").read_bytes())
     names = rest.pop("names")
     plan = CrossValidation({name: np.load(folder / f"{i}.npy", mmap_mode="r") for i, name in enumerate(names)}, **rest)

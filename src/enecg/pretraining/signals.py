@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from enecg.cohorts.manifest import Cohort
+from enecg.embedding.blocks import judged_blocks, prepare_piece, usable_pieces
 from enecg.embedding.progress import bar
 from enecg.embedding.reading import Unusable, prepared_recordings
 from enecg.errors import InputError
-from enecg.experts.inputs import InputSpec
+from enecg.experts.inputs import Batch, InputSpec
 from enecg.files import Place, writing
+from enecg.readers import opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,22 +82,35 @@ def _prepared(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """Each window of each recording with its length; reasons of recordings that have none go into `skipped`."""
 
+    asked: deque[Place] = deque()
+
     def paths() -> Iterator[Place]:
         for row in range(len(cohort)):
             try:
-                yield cohort.path(row)
+                asked.append(cohort.path(row))
             except InputError as error:
                 skipped.append(str(error))
+            else:
+                yield asked[-1]
 
     with (
         prepared_recordings(paths(), {spec.key: spec}, workers) as answers,
         closing(bar(answers, len(cohort), skipped, progress, "Reading")) as counted,
     ):
         for found in counted:
+            path = asked.popleft()
             if isinstance(found, Unusable):
                 skipped.append(found.reason)
             elif spec.key in found.refused:
                 skipped.append(found.refused[spec.key])
             else:
-                batch = found.batches[spec.key]
-                yield from zip(batch.signal, batch.length.tolist(), strict=True)
+                batches = _of_blocks(path, spec) if found.in_blocks else [found.batches[spec.key]]
+                for batch in batches:
+                    yield from zip(batch.signal, batch.length.tolist(), strict=True)
+
+
+def _of_blocks(path: Place, spec: InputSpec) -> Iterator[Batch]:
+    """The windows of a long recording, which is read block by block."""
+    with opened(path) as recording:
+        for _, found in usable_pieces(judged_blocks(recording)):
+            yield from (prepare_piece(piece, spec) for piece in found)

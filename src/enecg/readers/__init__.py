@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final, NamedTuple
 
 from enecg import files
 from enecg.errors import InputError, ReadError
-from enecg.readers import registry, wfdb
+from enecg.readers import registry
 from enecg.readers.missing import without_codes
+from enecg.readers.opened import OpenedRecording
 from enecg.readers.record_files import fetched
 from enecg.readers.registry import HEAD_BYTES, Format
-from enecg.recording import Recording, implausible
+from enecg.recording import Recording, implausible, implausible_length
+
+LARGEST_WHOLE: Final = 256 * 2**20  # bytes of a file whose format is only read whole
+
+
+class _Stated(NamedTuple):
+    """What the caller says of a file."""
+
+    rate: float | None
+    unit: str | None
+    ignore_checksums: bool
+
+    def of(self, found: Format) -> tuple[Any, ...]:
+        """The arguments of a format's functions behind the path; only WFDB has checksums that are compared."""
+        return tuple(self) if found.key == "wfdb" else tuple(self[:2])
 
 
 def read(
@@ -36,38 +54,117 @@ def read(
     """
     at = files.place(path)
     if isinstance(at, str):
-        return _read_url(at, rate, unit, ignore_checksums)
-    return _read_path(at, rate, unit, ignore_checksums)
+        return _read_url(at, _Stated(rate, unit, ignore_checksums))
+    return _read_path(at, _Stated(rate, unit, ignore_checksums))
 
 
-def _read_url(url: str, rate: float | None, unit: str | None, ignore_checksums: bool) -> Recording:
+@contextmanager
+def opened(
+    path: str | Path, *, rate: float | None = None, unit: str | None = None, ignore_checksums: bool = False
+) -> Generator[OpenedRecording]:
+    """Open one ECG: its samples are read when they are needed.
+
+    Formats that allow it (WFDB, EDF) are read span by span, so that a recording of days needs little memory. Of
+    another format a file of more than `LARGEST_WHOLE` bytes is refused.
+
+    Args:
+        path, rate, unit, ignore_checksums: as for `read`.
+
+    Raises:
+        ReadError: as for `read`; also while samples are read.
+    """
+    at, stated = files.place(path), _Stated(rate, unit, ignore_checksums)
+    if isinstance(at, Path):
+        yield _open_path(at, stated)
+        return
+    with _at_url(at), fetched(at) as local:
+        home, far = str(local.parent), str(files.parent_of(at))
+
+        def by_url(call: Callable[..., Recording]) -> Callable[..., Recording]:
+            def called(*args: int) -> Recording:
+                with _renamed(home, far):
+                    return replace(call(*args), source=at)
+
+            return called
+
+        with _renamed(home, far):
+            found = _open_path(local, stated)
+        yield replace(found, source=at, read_span=by_url(found.read_span), read_all=by_url(found.read_all))
+
+
+def _read_url(url: str, stated: _Stated) -> Recording:
+    with _at_url(url), fetched(url) as path, _renamed(str(path.parent), str(files.parent_of(url))):
+        return replace(_read_path(path, stated), source=url)
+
+
+@contextmanager
+def _at_url(url: str) -> Generator[None]:
     try:
-        with fetched(url) as path:
-            try:
-                return replace(_read_path(path, rate, unit, ignore_checksums), source=url)
-            except ReadError as error:
-                raise ReadError(str(error).replace(str(path.parent), str(files.parent_of(url)))) from error
+        yield
     except OSError as error:
         raise ReadError(f"{url}: cannot be read: {error.strerror or error}") from error
 
 
-def _read_path(path: Path, rate: float | None, unit: str | None, ignore_checksums: bool) -> Recording:
+@contextmanager
+def _renamed(here: str, there: str) -> Generator[None]:
+    """Name the URL in messages, not the temporary folder of its files."""
     try:
-        found = format_of(path)
-        if found is not None:
-            if ignore_checksums and found.key == "wfdb":  # no other format has checksums that are looked at
-                recording = wfdb.read(path, rate, unit, ignore_checksums)
-            else:
-                recording = found.reader.read(path, rate, unit)
-            if reason := implausible(recording):
-                raise ReadError(f"{path}: {reason}")
-            return without_codes(recording)
+        yield
+    except ReadError as error:
+        raise ReadError(str(error).replace(here, there)) from error
+
+
+def _open_path(path: Path, stated: _Stated) -> OpenedRecording:
+    with _read_errors(path):
+        found = _format_or_error(path)
+        open_recording = getattr(found.reader, "open_recording", None)
+        if open_recording is None:
+            if path.is_file() and path.stat().st_size > LARGEST_WHOLE:
+                raise ReadError(
+                    f"{path}: {path.stat().st_size / 2**20:.0f} MB of {found.reader.NAME} cannot be read in parts; "
+                    "convert it to WFDB or EDF"
+                )
+            return OpenedRecording.of(_read_path(path, stated))
+        inner: OpenedRecording = open_recording(path, *stated.of(found))
+        if reason := implausible_length(inner.rate, inner.n_samples):
+            raise ReadError(f"{path}: {reason}")
+
+    def read_span(start: int, stop: int) -> Recording:
+        with _read_errors(path):
+            return _plausible(inner.read_span(start, stop), path)
+
+    return replace(inner, read_span=read_span, read_all=lambda: _read_path(path, stated))
+
+
+def _read_path(path: Path, stated: _Stated) -> Recording:
+    with _read_errors(path):
+        found = _format_or_error(path)
+        read_file: Callable[..., Recording] = found.reader.read
+        return _plausible(read_file(path, *stated.of(found)), path)
+
+
+def _plausible(recording: Recording, path: Path) -> Recording:
+    if reason := implausible(recording):
+        raise ReadError(f"{path}: {reason}")
+    return without_codes(recording)
+
+
+@contextmanager
+def _read_errors(path: Path) -> Generator[None]:
+    try:
+        yield
     except OSError as error:
         raise ReadError(f"{path}: cannot be read: {error.strerror or error}") from error
     except InputError as error:
         if type(error) is not InputError:
             raise
         raise ReadError(str(error)) from error
+
+
+def _format_or_error(path: Path) -> Format:
+    found = format_of(path)
+    if found is not None:
+        return found
     if not path.exists():
         beside = "" if path.suffix == ".hea" else f", and no {path.name}.hea beside it"
         raise ReadError(f"{path}: no such file{beside}")

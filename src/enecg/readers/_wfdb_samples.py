@@ -6,7 +6,9 @@ Formats: signal(5) of the WFDB Applications Guide, https://physionet.org/physiot
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +30,8 @@ _MISSING: Final[Mapping[str, int]] = {
     "160": -(2**15), "516": -(2**15), "24": -(2**23), "524": -(2**23), "32": -(2**31),
 }  # fmt: skip
 
+_SPAN: Final = 6 * 2**17  # frames that are verified at a time
+_ALIGNED: Final = 6  # a block of bytes holds 1, 2 or 3 samples: so many frames are whole blocks
 _TRUST: Final = "read it all the same with --ignore-checksums (in Python ignore_checksums=True)"
 
 
@@ -47,19 +51,108 @@ def physical(header: WfdbHeader, folder: Path, ignore_checksums: bool) -> tuple[
         ReadError: a signal file is missing, damaged, of another length, or does not fit the checksums.
     """
     stored, surplus = _stored(header, folder)
-    notes = _verify(header, stored, surplus, ignore_checksums)
+    notes = _verify(header, [_StoredSignal.of(steps) for steps in stored], surplus, ignore_checksums)
     signals = []
     for line, steps in zip(header.signals, stored, strict=True):
-        signal = (steps - float(line.baseline)) / (line.gain or 1.0)
-        if line.format in _MISSING:
-            signal[steps == _MISSING[line.format]] = np.nan
-        elif line.format == UNSTORED:
-            signal[:] = np.nan
+        signal = _physical(line, steps)
         if line.skew:  # in frames; what lies behind the last frame is not known
             shift = min(line.skew * line.per_frame, len(signal))
             signal = np.concatenate([signal[shift:], np.full(shift, np.nan)])
         signals.append(signal)
     return signals, notes
+
+
+def physical_span(header: WfdbHeader, folder: Path, start: int, stop: int) -> list[np.ndarray]:
+    """Read the frames from `start` to before `stop` of all signals of one segment, as `physical` does.
+
+    The header states its frames, no signal has format 8, and `verify` has found nothing wrong.
+    """
+    last = min(stop + max(line.skew for line in header.signals), header.frames or 0)
+    stored, _ = _stored_span(header, folder, start, last)
+    signals = []
+    for line, steps in zip(header.signals, stored, strict=True):
+        count, shift = (stop - start) * line.per_frame, line.skew * line.per_frame
+        part = _physical(line, steps[shift : shift + count])
+        signals.append(np.concatenate([part, np.full(count - len(part), np.nan)]))
+    return signals
+
+
+def verify(header: WfdbHeader, folder: Path, ignore_checksums: bool) -> tuple[WfdbHeader, dict[str, str]]:
+    """Compare one segment with its header, span by span, as `physical` does.
+
+    Returns:
+        The header with its number of frames, and notes on what was left out or could not be used.
+    """
+    header = replace(header, frames=header.frames or _frames(header, folder))
+    total = header.frames or 0
+    found: list[_StoredSignal] = []
+    surplus: dict[str, int] = {}
+    for start in range(0, total, _SPAN):
+        stored, surplus = _stored_span(header, folder, start, min(start + _SPAN, total))
+        parts = [_StoredSignal.of(steps) for steps in stored]
+        found = [one.joined(other) for one, other in zip(found, parts, strict=True)] if found else parts
+    return header, _verify(header, found, surplus, ignore_checksums)
+
+
+@dataclass(frozen=True)
+class _StoredSignal:
+    """What verifying needs of the stored samples of a signal: their sum, the first one, and whether any is not 0."""
+
+    sum: int
+    first: int
+    any: bool
+
+    @classmethod
+    def of(cls, steps: np.ndarray) -> _StoredSignal:
+        return cls(_sum(steps), int(steps[0]), bool(steps.any()))
+
+    def joined(self, later: _StoredSignal) -> _StoredSignal:
+        return _StoredSignal(self.sum + later.sum, self.first, self.any or later.any)
+
+
+def _physical(line: SignalLine, steps: np.ndarray) -> np.ndarray:
+    """Stored samples in the signal's unit, NaN where there is no sample."""
+    signal: np.ndarray = (steps - float(line.baseline)) / (line.gain or 1.0)
+    if line.format in _MISSING:
+        signal[steps == _MISSING[line.format]] = np.nan
+    elif line.format == UNSTORED:
+        signal[:] = np.nan
+    return signal
+
+
+def _stored_span(header: WfdbHeader, folder: Path, start: int, stop: int) -> tuple[list[np.ndarray], dict[str, int]]:
+    """As `_stored`, for the frames from `start` to before `stop`; reading begins where a block of bytes begins."""
+    begin = start - start % _ALIGNED
+    widths: Counter[str] = Counter()
+    for line in header.signals:
+        widths[line.file] += line.per_frame
+    lines = []
+    for line in header.signals:
+        if line.format in FLAC:
+            offset = begin * line.per_frame
+        elif line.format == UNSTORED or line.file == NO_FILE:
+            offset = 0
+        else:
+            sizes = _BLOCKS[line.format]
+            offset = begin * widths[line.file] // len(sizes) * sizes[-1]
+        lines.append(replace(line, offset=line.offset + offset))
+    stored, surplus = _stored(replace(header, frames=stop - begin, signals=tuple(lines)), folder)
+    dropped = [(start - begin) * line.per_frame for line in lines]
+    return [steps[count:] for steps, count in zip(stored, dropped, strict=True)], surplus
+
+
+def _frames(header: WfdbHeader, folder: Path) -> int:
+    """The number of frames of a segment whose header does not state it, by the size of its first signal file."""
+    first = next((line for line in header.signals if line.file != NO_FILE), None)
+    if first is None:
+        raise ReadError(f"{header.where}: no signal has a signal file")
+    lines = [line for line in header.signals if line.file == first.file]
+    file = _find(folder, first.file, header.where)
+    if first.format in FLAC:
+        import soundfile
+
+        return int(soundfile.info(file).frames - first.offset) // first.per_frame
+    return _frames_by_size(file, lines, header.where)
 
 
 def _stored(header: WfdbHeader, folder: Path) -> tuple[list[np.ndarray], dict[str, int]]:
@@ -105,11 +198,7 @@ def _packed(file: Path, lines: Sequence[SignalLine], frames: int | None, where: 
     format_, offset, width = lines[0].format, lines[0].offset, sum(line.per_frame for line in lines)
     sizes, size = _BLOCKS[format_], file.stat().st_size
     if frames is None:
-        whole, part = divmod(max(size - offset, 0), sizes[-1])
-        there = whole * len(sizes) + sum(part >= each for each in sizes[:-1])
-        frames = there // width
-        if frames == 0 or there % width >= len(sizes):
-            raise ReadError(f"{where}: {file.name} does not end with a whole frame of {width} samples; it is damaged")
+        frames = _frames_by_size(file, lines, where)
     whole, part = divmod(frames * width, len(sizes))
     needed = offset + whole * sizes[-1] + (sizes[part - 1] if part else 0)
     if size < needed:
@@ -119,6 +208,17 @@ def _packed(file: Path, lines: Sequence[SignalLine], frames: int | None, where: 
     raw = np.pad(raw, (0, blocks * sizes[-1] - len(raw))) if part else raw
     samples = _unpacked(raw, format_)[: frames * width]
     return samples.reshape(frames, width), max(0, size - offset - blocks * sizes[-1])
+
+
+def _frames_by_size(file: Path, lines: Sequence[SignalLine], where: str) -> int:
+    """The whole frames that a binary signal file holds."""
+    sizes, width = _BLOCKS[lines[0].format], sum(line.per_frame for line in lines)
+    whole, part = divmod(max(file.stat().st_size - lines[0].offset, 0), sizes[-1])
+    there = whole * len(sizes) + sum(part >= each for each in sizes[:-1])
+    frames = there // width
+    if frames == 0 or there % width >= len(sizes):
+        raise ReadError(f"{where}: {file.name} does not end with a whole frame of {width} samples; it is damaged")
+    return frames
 
 
 def _unpacked(raw: np.ndarray, format_: str) -> np.ndarray:
@@ -195,7 +295,7 @@ def _flac(file: Path, lines: Sequence[SignalLine], frames: int | None, where: st
 
 
 def _verify(
-    header: WfdbHeader, stored: Sequence[np.ndarray], surplus: Mapping[str, int], ignore: bool
+    header: WfdbHeader, stored: Sequence[_StoredSignal], surplus: Mapping[str, int], ignore: bool
 ) -> dict[str, str]:
     """Compare the samples with the header's checksums and initial values, and the files with the stated length.
 
@@ -205,14 +305,14 @@ def _verify(
     """
     kept = [(line, steps) for line, steps in zip(header.signals, stored, strict=True) if line.file != NO_FILE]
     lines = [line for line, _ in kept]
-    sums = [_sum(steps) for _, steps in kept]
+    sums = [signal.sum for _, signal in kept]
     fits = [
         line.checksum is not None and (line.checksum - each) % 65536 == 0
         for line, each in zip(lines, sums, strict=True)
     ]
     stated = [line.checksum is not None for line in lines]
     problems, notes = [], {}
-    proof = any(fit and steps.any() for fit, (_, steps) in zip(fits, kept, strict=True))
+    proof = any(fit and signal.any for fit, (_, signal) in zip(fits, kept, strict=True))
     if not any(line.checksum for line in lines) and any(stated) and not proof and not all(fits):
         notes["checksums_unset"] = "the header's checksums are all 0: the samples could not be verified"
         stated = [False] * len(stated)
@@ -239,7 +339,7 @@ def _verify(
 
 
 def _initial_values(
-    kept: Sequence[tuple[SignalLine, np.ndarray]], fits: Sequence[bool], unverified: bool, notes: dict[str, str]
+    kept: Sequence[tuple[SignalLine, _StoredSignal]], fits: Sequence[bool], unverified: bool, notes: dict[str, str]
 ) -> list[str]:
     """What the first samples contradict in the header; where the checksum fits, a few may be out of date (a note).
 
@@ -250,13 +350,13 @@ def _initial_values(
         return []
     old: list[str] = []
     wrong: list[str] = []
-    for (line, steps), fit in zip(kept, fits, strict=True):
-        if line.initial is None or line.format == "8" or steps[0] == line.initial:
+    for (line, signal), fit in zip(kept, fits, strict=True):
+        if line.initial is None or line.format == "8" or signal.first == line.initial:
             continue
-        if fit and steps[0] == _MISSING[line.format]:
+        if fit and signal.first == _MISSING[line.format]:
             continue
         first = f"the header's initial value of signal {line.name or line.file} is {line.initial}"
-        (old if fit else wrong).append(f"{first}, its first sample is {steps[0]}")
+        (old if fit else wrong).append(f"{first}, its first sample is {signal.first}")
     if wrong or 2 * len(old) > len(kept):
         return wrong + old
     if old:

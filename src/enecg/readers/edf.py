@@ -16,9 +16,11 @@ from typing import Final
 import numpy as np
 
 from enecg.errors import ReadError
+from enecg.leads import canonical
 from enecg.readers._channels import Channel, recording_of, step_of
 from enecg.readers._dates import age_of, day
 from enecg.readers.common import choose_leads, sex_of, stated_or_given
+from enecg.readers.opened import OpenedRecording
 from enecg.recording import Recording, Subject
 
 NAME: Final = "EDF"
@@ -50,32 +52,90 @@ def read(path: Path, rate: float | None, unit: str | None) -> Recording:
     A sample is scaled so that the digital range becomes the physical one; what lies outside the digital range is no
     measurement and becomes NaN, with a note. Signals of other rates are left out as long as the leads agree.
     """
-    where = str(path)
-    with path.open("rb") as file:
-        header = _Header.of(file.read(256), file.read, where)
-        notes: dict[str, str] = {}
-        data = _records(header, file.read(), notes, where)
-    signals = [signal for signal in header.signals if signal.label not in (*_ANNOTATIONS, _STATUS)]
-    if not signals:
-        raise ReadError(f"{where}: there is no signal in it")
-    _check_times(header, data, where)
-    rows, skipped = choose_leads([signal.name for signal in signals], where)
-    chosen = [signals[row] for row in rows]
-    counts = {signal.count for signal in chosen}
-    if len(counts) > 1:
-        rates = ", ".join(f"{signal.name} {signal.count / header.seconds:g} Hz" for signal in chosen)
-        raise ReadError(f"{where}: its leads differ in rate ({rates}); export them at one rate")
-    subject, recorded = _subject(header, notes)
-    return recording_of(
-        [_channel(signal, data, header, notes, where) for signal in chosen],
-        rate=stated_or_given(counts.pop() / header.seconds, rate, "rate", where),
-        unit=unit,
-        where=where,
-        notes={**notes, **skipped},
-        subject=subject,
-        band=_band([signal.filters for signal in chosen]),
-        facts={"recorded": f"{recorded:%Y-%m-%d}"} if recorded else {},
+    file = _EdfFile.of(path, rate, unit)
+    return file.recording(file.data)
+
+
+def open_recording(path: Path, rate: float | None, unit: str | None) -> OpenedRecording:
+    """Open a file whose data records are read when they are needed; everything but the samples is checked at once."""
+    file = _EdfFile.of(path, rate, unit)
+    per_record = file.chosen[0].count
+
+    def read_span(start: int, stop: int) -> Recording:
+        first, last = start // per_record, -(-stop // per_record)
+        found = file.recording(file.data[first:last])
+        return found.span(start - first * per_record, stop - first * per_record)
+
+    return OpenedRecording(
+        source=file.where,
+        rate=file.rate,
+        n_samples=len(file.data) * per_record,
+        leads=tuple(canonical(signal.name) for signal in file.chosen),
+        read_span=read_span,
+        read_all=lambda: file.recording(file.data),
+        notes=file.notes,
     )
+
+
+@dataclass(frozen=True)
+class _EdfFile:
+    """An open file.
+
+    Attributes:
+        where: its path.
+        header: what it states.
+        data: its data records, uint8 `[record, byte]`, on disk until they are used.
+        chosen: the signals that are leads.
+        rate: Hz.
+        unit: what the caller says of signals without a unit.
+        notes: what was left out.
+    """
+
+    where: str
+    header: _Header
+    data: np.ndarray
+    chosen: list[_Signal]
+    rate: float
+    unit: str | None
+    notes: dict[str, str]
+
+    @classmethod
+    def of(cls, path: Path, rate: float | None, unit: str | None) -> _EdfFile:
+        where = str(path)
+        notes: dict[str, str] = {}
+        with path.open("rb") as file:
+            header = _Header.of(file.read(256), file.read, where)
+            begin, size = file.tell(), path.stat().st_size
+        raw = np.memmap(path, np.uint8, "r", begin) if size > begin else np.empty(0, np.uint8)
+        data = _records(header, raw, notes, where)
+        signals = [signal for signal in header.signals if signal.label not in (*_ANNOTATIONS, _STATUS)]
+        if not signals:
+            raise ReadError(f"{where}: there is no signal in it")
+        _check_times(header, data, where)
+        rows, skipped = choose_leads([signal.name for signal in signals], where)
+        chosen = [signals[row] for row in rows]
+        counts = {signal.count for signal in chosen}
+        if len(counts) > 1:
+            rates = ", ".join(f"{signal.name} {signal.count / header.seconds:g} Hz" for signal in chosen)
+            raise ReadError(f"{where}: its leads differ in rate ({rates}); export them at one rate")
+        rate = stated_or_given(counts.pop() / header.seconds, rate, "rate", where)
+        return cls(where, header, data, chosen, rate, unit, {**notes, **skipped})
+
+    def recording(self, data: np.ndarray) -> Recording:
+        """The recording of some data records, or of all."""
+        notes = dict(self.notes)
+        subject, recorded = _subject(self.header, notes)
+        channels = [_channel(signal, data, self.header, notes, self.where) for signal in self.chosen]
+        return recording_of(
+            channels,
+            rate=self.rate,
+            unit=self.unit,
+            where=self.where,
+            notes=notes,
+            subject=subject,
+            band=_band([signal.filters for signal in self.chosen]),
+            facts={"recorded": f"{recorded:%Y-%m-%d}"} if recorded else {},
+        )
 
 
 @dataclass(frozen=True)
@@ -163,7 +223,7 @@ def _signals(rest: bytes, n_signals: int, where: str) -> Iterator[_Signal]:
         start += samples
 
 
-def _records(header: _Header, raw: bytes, notes: dict[str, str], where: str) -> np.ndarray:
+def _records(header: _Header, raw: np.ndarray, notes: dict[str, str], where: str) -> np.ndarray:
     """The data records as bytes, uint8 `[record, byte]`, as many as there are."""
     size = header.size * header.width
     there, over = divmod(len(raw), size)
@@ -180,7 +240,7 @@ def _records(header: _Header, raw: bytes, notes: dict[str, str], where: str) -> 
         notes["cut_record"] = f"left out: the last data record, of which only {over} of {size} bytes are there"
     if there > stated > 0:
         notes["records"] = f"the header states {stated} data records, {there} are there; all are read"
-    return np.frombuffer(raw, np.uint8, there * size).reshape(there, size)
+    return raw[: there * size].reshape(there, size)
 
 
 def _stored(signal: _Signal, data: np.ndarray, width: int) -> np.ndarray:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from enecg.errors import ReadError
+from enecg.leads import canonical
 from enecg.readers._wfdb_comments import person_and_facts
 from enecg.readers._wfdb_header import NO_FILE, SignalLine, WfdbHeader, check_file_name, named_files, parse, text_of
-from enecg.readers._wfdb_samples import physical
+from enecg.readers._wfdb_samples import physical, physical_span, verify
 from enecg.readers.common import band_of, choose_leads, common_amplitude, stated_or_given
-from enecg.recording import Amplitude, Recording, implausible_length
+from enecg.readers.opened import OpenedRecording
+from enecg.recording import LONG_SECONDS, Amplitude, Recording, implausible_length
 
 NAME: Final = "WFDB"
 ENDINGS: Final = (".hea",)
@@ -53,38 +55,115 @@ def read(path: Path, rate: float | None, unit: str | None, ignore_checksums: boo
         ReadError: the header breaks the format, a file is missing or damaged, or header and samples contradict each
             other.
     """
-    header_file = _header_file(path)
-    where = str(header_file)
-    header = parse(header_file)
-    plan = _layout(header, header_file.parent) if header.segments else header
-    names = [line.name for line in plan.signals if line.name]
-    if len(names) < len(plan.signals):
-        raise ReadError(f"{where}: signals have no names; write the lead's name at the end of each signal line")
-    rows, notes = choose_leads(names, where)
-    rows = _of_one_rate(plan.signals, rows, notes)
-    frame_rate = stated_or_given(header.rate, rate, "rate", where)
-    if header.undeclared:
-        notes["undeclared"] = f"left out: {header.undeclared} lines behind the ones that the header promises"
-    chosen = [plan.signals[row] for row in rows]
-    source = _Source(header_file.parent, unit, ignore_checksums, notes)
+    plan = _Record.planned(path, rate, unit, ignore_checksums)
+    return plan.recording(*plan.signal(None))
+
+
+def open_recording(path: Path, rate: float | None, unit: str | None, ignore_checksums: bool = False) -> OpenedRecording:
+    """Open a WFDB record: its samples are verified at once, span by span, and then read when they are needed.
+
+    Args:
+        path, rate, unit, ignore_checksums: as for `read`.
+
+    Raises:
+        ReadError: as for `read`.
+    """
+    record = _Record.planned(path, rate, unit, ignore_checksums)
+    header, folder = record.header, record.source.folder
+    if header.frames is not None and header.frames <= LONG_SECONDS * record.frame_rate:
+        return OpenedRecording.of(record.recording(*record.signal(None)))
     if header.segments:
-        signal, amplitude = _joined(header, plan, chosen, source, frame_rate)
+        frames = sum(part.frames for part in header.segments)
+        names = {part.name for part in header.segments if part.frames and part.name != NO_FILE}
+        segments = [_segment_header(header, name, folder) for name in names]
     else:
-        signal, amplitude = _leads(header, rows, source)
-    subject, facts = person_and_facts(header.comments, notes)
-    if header.recorded:
-        facts["recorded"] = header.recorded
-    return Recording(
-        signal=signal,
-        rate=frame_rate * chosen[0].per_frame,
-        leads=tuple(str(line.name) for line in chosen),
-        amplitude=amplitude,
-        subject=subject,
-        source=where,
-        band=band_of("\n".join(header.comments)),
-        notes=notes,
-        facts=facts,
+        segments = [header]
+    if any(line.format == "8" for segment in segments for line in segment.signals):  # differences from the start on
+        return OpenedRecording.of(record.recording(*record.signal(None)))
+    for segment in segments:
+        verified, notes = verify(segment, folder, ignore_checksums)
+        record.source.notes.update(notes)
+        if not header.segments:
+            record, frames = replace(record, header=verified, layout=verified), verified.frames or 0
+    per_frame = record.chosen[0].per_frame
+
+    def read_span(start: int, stop: int) -> Recording:
+        first, last = start // per_frame, -(-stop // per_frame)
+        signal, amplitude = record.signal((first, last))
+        return record.recording(signal[:, start - first * per_frame : stop - first * per_frame], amplitude)
+
+    return OpenedRecording(
+        source=header.where,
+        rate=record.frame_rate * per_frame,
+        n_samples=frames * per_frame,
+        leads=tuple(canonical(str(line.name)) for line in record.chosen),
+        read_span=read_span,
+        read_all=lambda: record.recording(*record.signal(None)),
+        notes=record.source.notes,
     )
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record whose headers are read.
+
+    Attributes:
+        header: of the record.
+        layout: the header that names its signals.
+        rows: of the chosen signals in the layout.
+        frame_rate: frames per second.
+        source: how its signal files are read.
+    """
+
+    header: WfdbHeader
+    layout: WfdbHeader
+    rows: list[int]
+    frame_rate: float
+    source: _Source
+
+    @property
+    def chosen(self) -> list[SignalLine]:
+        return [self.layout.signals[row] for row in self.rows]
+
+    @classmethod
+    def planned(cls, path: Path, rate: float | None, unit: str | None, ignore_checksums: bool) -> _Record:
+        header_file = _header_file(path)
+        where = str(header_file)
+        header = parse(header_file)
+        layout = _layout(header, header_file.parent) if header.segments else header
+        names = [line.name for line in layout.signals if line.name]
+        if len(names) < len(layout.signals):
+            raise ReadError(f"{where}: signals have no names; write the lead's name at the end of each signal line")
+        rows, notes = choose_leads(names, where)
+        rows = _of_one_rate(layout.signals, rows, notes)
+        frame_rate = stated_or_given(header.rate, rate, "rate", where)
+        if header.undeclared:
+            notes["undeclared"] = f"left out: {header.undeclared} lines behind the ones that the header promises"
+        return cls(header, layout, rows, frame_rate, _Source(header_file.parent, unit, ignore_checksums, notes))
+
+    def signal(self, span: tuple[int, int] | None) -> tuple[np.ndarray, Amplitude]:
+        """The chosen leads of some frames, or of all: float `[lead, sample]`, in mV or normalised."""
+        if self.header.segments:
+            return _joined(self.header, self.layout, self.chosen, self.source, self.frame_rate, span)
+        return _leads(self.header, self.rows, self.source, span)
+
+    def recording(self, signal: np.ndarray, amplitude: Amplitude) -> Recording:
+        """The recording with these samples, and what the header says of it."""
+        header, notes = self.header, dict(self.source.notes)
+        subject, facts = person_and_facts(header.comments, notes)
+        if header.recorded:
+            facts["recorded"] = header.recorded
+        return Recording(
+            signal=signal,
+            rate=self.frame_rate * self.chosen[0].per_frame,
+            leads=tuple(str(line.name) for line in self.chosen),
+            amplitude=amplitude,
+            subject=subject,
+            source=header.where,
+            band=band_of("\n".join(header.comments)),
+            notes=notes,
+            facts=facts,
+        )
 
 
 @dataclass(frozen=True)
@@ -121,8 +200,10 @@ def _of_one_rate(signals: Sequence[SignalLine], rows: list[int], notes: dict[str
     return [row for row in rows if signals[row].per_frame == per_frame]
 
 
-def _leads(header: WfdbHeader, rows: Sequence[int], source: _Source) -> tuple[np.ndarray, Amplitude]:
-    """Signals of one segment in mV or normalised, float64 `[lead, sample]`."""
+def _leads(
+    header: WfdbHeader, rows: Sequence[int], source: _Source, span: tuple[int, int] | None = None
+) -> tuple[np.ndarray, Amplitude]:
+    """Signals of one segment in mV or normalised, float64 `[lead, sample]`; of some frames or all."""
     where, lines = header.where, [header.signals[row] for row in rows]
     uncalibrated = [str(line.name) for line in lines if line.unit is None]
     if uncalibrated:
@@ -135,8 +216,11 @@ def _leads(header: WfdbHeader, rows: Sequence[int], source: _Source) -> tuple[np
         step = abs(factor / (line.gain or 1.0))
         if not _FINEST <= step <= _COARSEST:
             raise ReadError(f"{where}: by its gain one step of lead {line.name} is {step:g} mV; correct the gain")
-    signals, notes = physical(header, source.folder, source.ignore_checksums)
-    source.notes.update(notes)
+    if span is None:
+        signals, notes = physical(header, source.folder, source.ignore_checksums)
+        source.notes.update(notes)
+    else:
+        signals = physical_span(header, source.folder, *span)
     return np.stack([signals[row] for row in rows]) * factors[:, None], amplitude
 
 
@@ -165,9 +249,17 @@ def _segment_header(header: WfdbHeader, name: str, folder: Path) -> WfdbHeader:
 
 
 def _joined(
-    header: WfdbHeader, layout: WfdbHeader, chosen: Sequence[SignalLine], source: _Source, rate: float
+    header: WfdbHeader,
+    layout: WfdbHeader,
+    chosen: Sequence[SignalLine],
+    source: _Source,
+    rate: float,
+    span: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, Amplitude]:
-    """The chosen leads over all segments, float32 `[lead, sample]`; NaN in gaps and where a segment lacks a lead."""
+    """The chosen leads over all segments, float32 `[lead, sample]`; NaN in gaps and where a segment lacks a lead.
+
+    With `span`, only these frames; only the segments that they touch are read.
+    """
     where, per_frame = header.where, chosen[0].per_frame
     parts = header.segments
     variable = parts[0].frames == 0
@@ -177,10 +269,12 @@ def _joined(
     if reason := implausible_length(rate * per_frame, frames * per_frame):  # gaps cost no bytes, but memory here
         raise ReadError(f"{where}: {reason}")
     names = [line.name for line in chosen]
-    joined = np.full((len(chosen), frames * per_frame), np.nan, np.float32)
-    amplitudes, start = set(), 0
+    first, last = span or (0, frames)
+    joined = np.full((len(chosen), (last - first) * per_frame), np.nan, np.float32)
+    amplitudes, start = set[Amplitude](), 0
     for part in parts[1:] if variable else parts:
-        if part.name != NO_FILE:
+        begin, end = max(first - start, 0), min(last - start, part.frames)
+        if part.name != NO_FILE and begin < end:
             segment = _segment_header(header, part.name, source.folder)
             if segment.frames not in (None, part.frames):
                 raise ReadError(
@@ -193,13 +287,18 @@ def _joined(
             if any(segment.signals[row].per_frame != per_frame for row in rows):
                 raise ReadError(f"{where}: segment {part.name} has another sampling rate than the first segment")
             if rows:
-                signal, amplitude = _leads(segment, rows, source)
-                if signal.shape[1] != part.frames * per_frame:
+                inside = None if span is None else (begin, end)
+                whole = segment if span is None else replace(segment, frames=part.frames)
+                signal, amplitude = _leads(whole, rows, source, inside)
+                if signal.shape[1] != (end - begin) * per_frame:
                     raise ReadError(f"{where}: segment {part.name} has not the {part.frames} samples that are stated")
                 at = [names.index(present[row]) for row in rows]
-                joined[at, start : start + signal.shape[1]] = signal
+                to = (start + begin - first) * per_frame
+                joined[at, to : to + signal.shape[1]] = signal
                 amplitudes.add(amplitude)
-        start += part.frames * per_frame
+        start += part.frames
+    if span is not None and not amplitudes:  # a gap
+        return joined, "mV"
     if len(amplitudes) != 1:
         raise ReadError(f"{where}: no segment has the leads, or some are in volts and some normalised")
     return joined, amplitudes.pop()

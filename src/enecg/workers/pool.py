@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-import os
 import sys
 import traceback
 from collections.abc import Callable, Coroutine
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from enecg.errors import EnecgError
+from enecg.workers.environment import child_environment, python_command, take_stdout
 from enecg.workers.framing import LARGEST, LENGTH, pack, unpack
 
-_ONE_THREAD: Final = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 START_SECONDS: Final = 300.0  # for large experts to load
 AGAIN_SECONDS: Final = 1.0  # before a process that ended is started anew
 
@@ -59,11 +58,11 @@ class Child:
         code = f"import os; os.nice({self._nice})\nfrom {self._module} import main; main()"
         # A session of its own: Ctrl-C reaches the service only, which stops its processes when they are done.
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-c", code, *self._arguments,
+            *python_command(code, *self._arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,  # what libraries print there can quote a file
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=child_environment(),
             start_new_session=True,
         )  # fmt: skip
         self.hello, _ = await self._receive(START_SECONDS)
@@ -264,8 +263,7 @@ def answering(
         answer: to a message.
         between: called whenever nobody waits for an answer.
     """
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints must not come between
+    answers = take_stdout()
     questions = sys.stdin.buffer
     try:
         answers.write(pack(hello))

@@ -78,8 +78,8 @@ def test_records_lie_where_the_table_says(folder: Path, tmp_path: Path) -> None:
     assert (recording.rate, len(recording.leads)) == (500.0, 12)
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         shutil.copy(folder / name, tmp_path)
-    assert table(folder)["record"].str.startswith("records500/").all()
-    assert table(tmp_path)["record"].str.startswith("records100/").all()
+    assert table(folder, b"")["record"].str.startswith("records500/").all()
+    assert table(tmp_path, b"")["record"].str.startswith("records100/").all()
 
 
 def test_another_table(folder: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_any_reader_of_parquet_understands_a_shard(tmp_path: Path, small: Summar
     assert path.parent.name == f"small-{small.fingerprint[:12]}"
     frame = pd.read_parquet(path)
     assert frame["record"].tolist() == ["a/1", "b 2"]
-    assert list(frame.columns) == ["record", "content", "stamp", "embedding"]
+    assert list(frame.columns) == ["record", "content", "stamp", "quality", "notes", "embedding"]
     np.testing.assert_array_equal(frame["embedding"][1], np.array([2, np.nan, -2], np.float32))
     schema = pq.read_schema(path)
     assert schema.field("embedding").type == pa.list_(pa.float32(), 3)

@@ -15,7 +15,10 @@ from typing import Final
 
 import pandas as pd
 
+from enecg.files import Place
 from enecg.tasks import cell_text
+
+NAME: Final = "JSON lines"
 
 SEX: Final = ("M", "F")  # gender: 0 = male, 1 = female
 POTASSIUM: Final = ("normal", "abnormal")  # flag: 0 = normal, 1 = abnormal, too low and too high alike
@@ -39,14 +42,19 @@ ARRHYTHMIA: Final = (  # report_label: from the first line of the machine's repo
 _MIMIC: Final = re.compile(r"(?:^|/)(files/p\d{4}/.+)$")  # how MIMIC-IV-ECG lays its records out
 
 
-def table(text: str) -> pd.DataFrame:
-    """The table of a file's text.
+def recognises(at: Place, head: bytes) -> bool:
+    """Return whether a file starts as a JSON object does."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{")
+
+
+def table(at: Place, content: bytes) -> pd.DataFrame:
+    """Return one row a line.
 
     Raises:
         ValueError: a line is no JSON object; which one.
     """
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(content.decode("utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
         try:

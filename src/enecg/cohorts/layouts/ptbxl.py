@@ -1,6 +1,6 @@
 """PTB-XL as published on PhysioNet (Wagner et al., Scientific Data 7:154, 2020, doi:10.1038/s41597-020-0495-6).
 
-The worked example of a data set with a layout of its own: two functions, and one line in `enecg.cohorts.LAYOUTS`.
+The worked example of a data set with a layout of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 
 from enecg.errors import InputError
+from enecg.files import Place
 from enecg.tasks import cell_text
+
+NAME: Final = "PTB-XL"
 
 _DATABASE: Final = "ptbxl_database.csv"
 _STATEMENTS: Final = "scp_statements.csv"
@@ -22,13 +25,14 @@ _SEX: Final = {0: "M", 1: "F"}
 _OLDEST: Final = 89  # above, ages are hidden behind the code 300
 
 
-def recognises(folder: Path) -> bool:
-    """Has PTB-XL's two tables."""
-    return (folder / _DATABASE).is_file() and (folder / _STATEMENTS).is_file()
+def recognises(at: Place, head: bytes) -> bool:
+    """Return whether a folder has the two tables of PTB-XL."""
+    folder = Path(at)
+    return not head and (folder / _DATABASE).is_file() and (folder / _STATEMENTS).is_file()
 
 
-def table(folder: Path) -> pd.DataFrame:
-    """One row a recording, at 500 Hz where the folder holds these records and else at 100 Hz.
+def table(at: Place, content: bytes) -> pd.DataFrame:
+    """Return one row a recording, at 500 Hz where the folder holds these records and else at 100 Hz.
 
     Columns: `record`, `subject_id`, `age` (missing above 89), `sex` (M, F), `rhythm` (the last of the rhythm
     statements that is not SR, else SR), `superclass` and `scp_codes` (separated by semicolons, as
@@ -38,6 +42,7 @@ def table(folder: Path) -> pd.DataFrame:
     Raises:
         InputError: a column is missing, or a cell of the statements cannot be read.
     """
+    folder = Path(at)
     source = _read(folder / _DATABASE, _COLUMNS)
     statements = _read(folder / _STATEMENTS, ("diagnostic_class", "rhythm"))
     statements = statements.set_index(statements.columns[0])

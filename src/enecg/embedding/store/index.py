@@ -71,6 +71,21 @@ class Index:
         column = np.concatenate([shard.content for shard in self.shards])
         return [column[position].decode() if position != NO_ROW else "" for position in at.tolist()]
 
+    def quality(self, at: np.ndarray) -> list[tuple[tuple[str, ...], tuple[str, ...]] | None]:
+        """Return findings and notes of the recordings at positions as `find` gives them; None where they are not known.
+
+        Raises:
+            Vanished: as for `embeddings`.
+        """
+        number = np.searchsorted(self._starts, at, side="right") - 1
+        found: list[tuple[tuple[str, ...], tuple[str, ...]] | None] = [None] * len(at)
+        for i in np.unique(number[at != NO_ROW]):
+            rows = np.flatnonzero((number == i) & (at != NO_ROW))
+            held = shards.read_quality(self.shards[i], self.origin)
+            for row in rows:
+                found[row] = held[at[row] - self._starts[i]]
+        return found
+
     def holding(self, records: Sequence[str]) -> list[Place]:
         """The shards that hold the rows of some record ids, as far as there are any."""
         at = self.find("record", records)

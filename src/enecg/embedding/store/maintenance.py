@@ -240,5 +240,8 @@ def _rows(shard: Shard, live: np.ndarray, origin: Origin) -> Iterator[tuple[Sour
     except Damaged as why:
         shards.set_aside(shard.path, why)
         return
+    quality = shards.read_quality(shard, origin)
     for row in np.flatnonzero(live):
-        yield Source(shard.record[row], shard.content[row].decode(), shard.stamp[row].decode()), matrix[row]
+        codes, notes = quality[row] or (None, None)
+        source = Source(shard.record[row], shard.content[row].decode(), shard.stamp[row].decode(), codes, notes)
+        yield source, matrix[row]

@@ -25,6 +25,7 @@ from enecg.files import Place
 log = logging.getLogger(__name__)
 
 KEYS: Final = ["record", "content", "stamp"]
+QUALITY: Final = ["quality", "notes"]  # of the recording; since version 0.2
 STALE_SECONDS: Final = 3600.0  # writing takes far less: an older temporary file was left by a kill
 
 
@@ -83,7 +84,9 @@ def write(folder: Place, origin: Origin, sources: Sequence[Source], matrix: np.n
         raise ValueError(f"{origin.expert}: {matrix.dtype} embeddings {matrix.shape}, not float32 {len(sources), dim}")
     keys = {key: [getattr(source, key) for source in sources] for key in KEYS}
     values = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dim)
-    table = pa.table([*(pa.array(column, pa.string()) for column in keys.values()), values], schema=_schema(dim))
+    texts = [pa.array(column, pa.string()) for column in keys.values()]
+    lists = [pa.array([getattr(source, key) for source in sources], pa.list_(pa.string())) for key in QUALITY]
+    table = pa.table([*texts, *lists, values], schema=_schema(dim))
     facts = {"enecg": __version__, **asdict(origin), "generation": generation}
     table = table.replace_schema_metadata({b"enecg": json.dumps(facts).encode()})
 
@@ -137,6 +140,22 @@ def read_embeddings(shard: Shard, origin: Origin) -> np.ndarray:
     return values.reshape(-1, origin.dim)
 
 
+def read_quality(shard: Shard, origin: Origin) -> list[tuple[tuple[str, ...], tuple[str, ...]] | None]:
+    """Read what the quality check found in each recording, and its notes; None where the shard does not say it.
+
+    Raises:
+        Damaged: the file is not a whole shard of this origin.
+    """
+    table, _ = _read(shard.path, QUALITY, origin)
+    if table.num_columns < len(QUALITY):  # written by version 0.1
+        return [None] * len(shard.record)
+    columns = (table[key].to_pylist() for key in QUALITY)
+    return [
+        None if codes is None or notes is None else (tuple(codes), tuple(notes))
+        for codes, notes in zip(*columns, strict=True)
+    ]
+
+
 def leftovers(folder: Place) -> list[Place]:
     """Temporary files that a killed writer left. By URL there are none."""
     oldest, found = time.time() - STALE_SECONDS, list[Place]()
@@ -156,8 +175,10 @@ def set_aside(path: Place, why: Damaged) -> None:
         files.rename(path, f"{files.name_of(path)}.damaged")
 
 
-def _schema(dim: int) -> pa.Schema:
-    return pa.schema([*((key, pa.string()) for key in KEYS), ("embedding", pa.list_(pa.float32(), dim))])
+def _schema(dim: int, quality: Sequence[str] = QUALITY) -> pa.Schema:
+    texts = [(key, pa.string()) for key in KEYS]
+    lists = [(key, pa.list_(pa.string())) for key in quality]
+    return pa.schema([*texts, *lists, ("embedding", pa.list_(pa.float32(), dim))])
 
 
 def _name(origin: Origin, generation: int, keys: dict[str, list[str]]) -> str:
@@ -169,9 +190,9 @@ def _read(path: Place, columns: Sequence[str], origin: Origin) -> tuple[pa.Table
     with _opened(path) as (file, made_by, generation):
         if made_by != origin:
             raise Damaged("it belongs to another expert")
-        if not file.schema_arrow.equals(_schema(origin.dim)):
+        if not any(file.schema_arrow.equals(_schema(origin.dim, quality)) for quality in (QUALITY, ())):
             raise Damaged("its columns are not those of a shard")
-        return file.read(columns=list(columns)), generation
+        return file.read(columns=[name for name in columns if name in file.schema_arrow.names]), generation
 
 
 @contextmanager

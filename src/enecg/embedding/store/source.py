@@ -17,7 +17,7 @@ from enecg.readers.record_files import ENDINGS, stored_files, usual_files
 
 ASKED: Final = 64  # URLs that a server is asked about at a time
 PORTION: Final = 1024  # recordings whose places are held at a time
-READING: Final = 2  # raised whenever a file is read to other samples, or judged otherwise: all are read again
+READING: Final = 3  # raised whenever a file is read to other samples, or judged otherwise: all are read again
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,15 @@ class Source:
         record: id as in the manifest.
         content: `Recording.content_hash()`.
         stamp: of its files.
+        quality: codes of what the quality check found; None where it is not known.
+        notes: what was left out of its file, in sentences; None where it is not known.
     """
 
     record: str
     content: str
     stamp: str
+    quality: tuple[str, ...] | None = None
+    notes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (len(self.content), len(self.stamp)) != (64, 32):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self, TypeVar
 
@@ -43,7 +44,8 @@ class Store:
     """Embeddings by expert and recording.
 
     `PATH/<expert>-<fingerprint[:12]>/shard-<digest>.parquet` holds the columns `record` (id as in the manifest),
-    `content` (`Recording.content_hash`), `stamp` (`enecg.embedding.store.source.file_stamp`) and `embedding`
+    `content` (`Recording.content_hash`), `stamp` (`enecg.embedding.store.source.file_stamp`), `quality`
+    (codes of what the quality check found in the recording), `notes` (what was left out of its file) and `embedding`
     (fixed-size list of float32; NaN marks a number that is not known), with facts on the expert as JSON in the
     schema's metadata, key `enecg`. A shard appears whole or not at all, and its name follows from its content: several
     writers may work on one store. A recording that could not be read has no row. Nothing of the subject is stored.
@@ -114,6 +116,32 @@ class Store:
         """Return the content hash of each recording of a cohort; empty where this expert's embedding is missing."""
         index = self.index(expert)
         return index.contents(_locate(index, cohort, stamps))
+
+    def quality(
+        self, experts: Sequence[Expert], cohort: Cohort, stamps: Sequence[str]
+    ) -> list[tuple[tuple[str, ...], tuple[str, ...]] | None]:
+        """Return what the quality check found in each recording of a cohort, and its notes.
+
+        Args:
+            experts: whose embeddings are here; the first that has seen a recording tells it.
+            cohort: the recordings.
+            stamps: `file_stamps` of the cohort.
+
+        Returns:
+            Codes of findings and notes in sentences; None for a recording of which they are not stored.
+        """
+
+        def found(expert: Expert) -> list[tuple[tuple[str, ...], tuple[str, ...]] | None]:
+            index = self.index(expert)
+            return index.quality(_locate(index, cohort, stamps))
+
+        known: list[tuple[tuple[str, ...], tuple[str, ...]] | None] = [None] * len(cohort)
+        for expert in experts:
+            if all(each is not None for each in known):
+                break
+            more = _steady(partial(found, expert), self.path)
+            known = [one if one is not None else other for one, other in zip(known, more, strict=True)]
+        return known
 
     def writer(self, expert: Expert, index: Index | None = None) -> Writer:
         """A writer for one expert, a context manager; `index` when the caller has it already."""
