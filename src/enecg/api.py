@@ -23,8 +23,11 @@ Arguments that several of them take:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from enecg.bundle import Bundle, Say, load, predict, predict_archive, silent
 from enecg.cohorts.manifest import Cohort
@@ -35,7 +38,7 @@ from enecg.embedding.pipeline import EmbedReport, Skipped
 from enecg.embedding.store.store import Store
 from enecg.ensemble.expert_info import ExpertInfo
 from enecg.ensemble.fitting.labels import check_target
-from enecg.ensemble.fitting.recipes import find_recipe
+from enecg.ensemble.fitting.recipes import Recipe, find_recipe
 from enecg.errors import InputError
 from enecg.evaluation import protocol as run
 from enecg.evaluation.leakage import contrary_copies, replace_label_leaking_experts, seen_in_pretraining
@@ -49,7 +52,7 @@ from enecg.paper.protocol import reproduce as run_reproduce
 from enecg.tasks import BUILT_IN, Target, Task, parse_tasks
 
 __all__ = ["Bundle", "crossval", "embed", "evaluate", "fit", "load", "predict", "predict_archive", "reproduce"]
-SHOWN: Final = 10  # lines of a kind that are said; the rest is counted
+SHOWN: Final = 10  # lines of one kind that are shown; the rest is counted
 
 
 def embed(
@@ -68,14 +71,14 @@ def embed(
 
     Args:
         manifest: the recordings, with `where`.
-        experts: who looks at them.
+        experts: their names.
         store: of the embeddings.
         where: row filter.
         runtime: of the experts' networks.
         engine: `local`, or `ray` for the processors of a cluster, with the same result.
         address: of a Ray cluster; by default one on this machine.
         progress: show it.
-        say: told what was skipped.
+        say: gets a line on whatever was skipped.
 
     Returns:
         How many were computed, found in the store, and skipped for which reasons.
@@ -92,7 +95,7 @@ def embed(
         report = ray.embed(cohort, found, _store(store), address=address, progress=progress)
     else:
         report = pipeline.embed(cohort, found, _store(store), progress=progress)
-    _tell_skipped(report.skipped, say)
+    _say_skipped(report.skipped, say)
     return report
 
 
@@ -121,24 +124,26 @@ def fit(
         recipe: how heads and weights are made; `enecg.ensemble.fitting.recipes.RECIPES` has the names.
         seed: of everything random.
         progress: show it.
-        say: told what was skipped and what should be known.
+        say: gets a line on whatever was skipped or should be known.
 
     Raises:
         InputError: the manifest, a label or a name is wrong, or there are too few labels.
     """
-    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
-    cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.auxiliary], runtime, say)
-    targets = [cohort.target(task) for task in wanted]
-    _tell_problems(targets, say)
-    for target in targets:
-        check_target(target, cohort.subjects, chosen)  # what cannot be fitted is told before it is embedded
-    infos = [ExpertInfo.of(expert) for expert in found]
-    data = _gather(cohort, found, infos, store, progress, say)
-    _tell("note: ", contrary_copies(data.cohort, data.contents, map(data.cohort.target, wanted)), say)
-    ensemble = run.train(data, wanted, infos, recipe=chosen, seed=seed, progress=_steps(progress, say))
-    _tell("note: ", ensemble.training["left_out"], say)
-    return Bundle(ensemble, found, skipped=data.skipped)
+    chosen = find_recipe(recipe)
+
+    def check(cohort: Cohort, targets: Sequence[Target]) -> None:
+        for target in targets:
+            check_target(target, cohort.subjects, chosen)
+
+    training = _prepared(
+        manifest, where, parse_tasks(tasks), experts, [chosen], runtime, store, progress, say, check=check
+    )
+    data = training.data
+    ensemble = run.train(
+        data, training.targets, training.infos, recipe=chosen, seed=seed, progress=_steps(progress, say)
+    )
+    _say_lines("note: ", ensemble.training["left_out"], say)
+    return Bundle(ensemble, training.experts, skipped=data.skipped)
 
 
 def evaluate(
@@ -164,7 +169,7 @@ def evaluate(
         replicates: bootstrap resamples of the subjects.
         seed: of the resamples.
         progress: show it.
-        say: told what was skipped or left out, and when subjects were in the training part too.
+        say: gets a line on whatever was skipped or left out, and on data that were in the training part too.
 
     Returns:
         The results; `document` is the JSON of `enecg evaluate --json`.
@@ -177,17 +182,16 @@ def evaluate(
     ensemble = loaded.ensemble.with_columns(named)
     for task in named:
         cohort.target(ensemble.models[task.name].task)  # what is asked for by name must be there
-    _tell_problems(list(run.labels(ensemble, cohort)[0].values()), say)
-    data = _gather(cohort, loaded.experts, ensemble.experts, store, progress, say)
+    _say_problems(list(run.labels(ensemble, cohort)[0].values()), say)
+    data = gather(cohort, loaded.experts, _store(store), progress=progress)
+    _say_gathered(data, ensemble.experts, say)
     found = run.evaluate(ensemble, data, replicates=replicates, seed=seed, progress=_steps(progress, say))
-    _tell("left out: ", found.left_out, say)
+    _say_lines("left out: ", found.left_out, say)
     leakage = found.document["leakage"]
     subjects, recordings = leakage["shared_subjects"], leakage["shared_recordings"]
     if subjects or recordings:
-        say(
-            f"warning: {subjects or 0} subjects and {recordings} recordings were in the training part too; "
-            f"these results are too good"
-        )
+        shared = f"{subjects or 0} subjects and {recordings} recordings"
+        say(f"warning: {shared} were in the training part too; these results are too good")
     if subjects is None:
         say(
             "warning: subjects cannot be compared with those of the training part; the bundle was fitted with another "
@@ -230,7 +234,7 @@ def crossval(
             not depend on it.
         work: folder where finished folds are kept, so that an interrupted run goes on; by default they are not.
         progress: show it.
-        say: told what was skipped and what should be known.
+        say: gets a line on whatever was skipped or should be known.
 
     Returns:
         The results; `document` is the JSON of `enecg crossval --json`.
@@ -238,19 +242,17 @@ def crossval(
     Raises:
         InputError: as for `fit`, or fewer subjects than folds.
     """
-    chosen, wanted = find_recipe(recipe), parse_tasks(tasks)
-    cohort = _cohort(manifest, where)
-    found = _fit_for(cohort, [*registry.resolve(experts), *chosen.auxiliary], runtime, say)
-    _tell_problems([cohort.target(task) for task in wanted], say)
-    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
-    infos = [ExpertInfo.of(expert) for expert in found]
-    data = _gather(cohort, found, infos, store, progress, say)
+    chosen = find_recipe(recipe)
+    training = _prepared(
+        manifest, where, parse_tasks(tasks), experts, [chosen], runtime, store, progress, say,
+        check=lambda cohort, _: cohort.folds(folds, seed),
+    )  # fmt: skip
     evaluation = run.crossval(
-        data, wanted, infos,
+        training.data, training.targets, training.infos,
         folds=folds, recipe=chosen, replicates=replicates, seed=seed, jobs=jobs,
         work=None if work is None else Path(work), progress=_steps(progress, say),
     )  # fmt: skip
-    _tell("note: ", evaluation.left_out, say)
+    _say_lines("note: ", evaluation.left_out, say)
     return evaluation
 
 
@@ -285,26 +287,75 @@ def reproduce(
         jobs: as for `crossval`.
         work: as for `crossval`.
         progress: show it.
-        say: told what was skipped and what should be known.
+        say: gets a line on whatever was skipped or should be known.
 
     Raises:
         InputError: as for `crossval`.
     """
     chosen = [find_recipe(name) for name in dict.fromkeys(recipes)]
-    views = dict.fromkeys(view for recipe in chosen for view in recipe.auxiliary)
-    cohort = _cohort(manifest, where)
-    wanted = parse_tasks(tasks) if tasks is not None else _labelled(cohort)
-    found = _fit_for(cohort, [*registry.resolve(experts), *views], TORCH, say)
-    _tell_problems([cohort.target(task) for task in wanted], say)
-    cohort.folds(folds, seed)  # too few subjects are told before they are embedded
-    infos = [ExpertInfo.of(expert) for expert in found]
-    data = gather_first(cohort, found, _store(store), progress=progress)
-    _tell_gathered(data, infos, say)
+    wanted = None if tasks is None else parse_tasks(tasks)
+    training = _prepared(
+        manifest, where, wanted, experts, chosen, TORCH, store, progress, say,
+        check=lambda cohort, _: cohort.folds(folds, seed), gathering=gather_first,
+    )  # fmt: skip
+    data = training.data
     return run_reproduce(
-        data, wanted, infos, time_passes(data.cohort, found), chosen,
+        data, training.targets, training.infos, time_passes(data.cohort, training.experts), chosen,
         folds=folds, replicates=replicates, seed=seed, progress=_steps(progress, say), jobs=jobs,
         work=None if work is None else Path(work),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a fit starts from.
+
+    Attributes:
+        data: recordings with their embeddings.
+        targets: their labels, read once.
+        experts: in the order of `infos`.
+        infos: facts of the experts.
+    """
+
+    data: Gathered
+    targets: list[Target]
+    experts: list[Expert]
+    infos: list[ExpertInfo]
+
+
+def _prepared(
+    manifest: str | Path | Cohort,
+    where: str | None,
+    tasks: Sequence[Task] | None,
+    experts: str | Sequence[str],
+    recipes: Sequence[Recipe],
+    runtime: str | Runtime,
+    store: str | Path | None,
+    progress: bool,
+    say: Say,
+    *,
+    check: Callable[[Cohort, Sequence[Target]], object],
+    gathering: Callable[..., Gathered] = gather,
+) -> TrainingData:
+    """Read labels and embeddings of a cohort for one or several recipes; what is worth knowing goes to `say`.
+
+    `check` gets cohort and labels before anything is embedded, and raises where they cannot be fitted.
+    """
+    cohort = _cohort(manifest, where)
+    names = dict.fromkeys([*registry.resolve(experts), *(name for recipe in recipes for name in recipe.auxiliary)])
+    found, replaced = replace_label_leaking_experts(cohort, _create(list(names), runtime))
+    _say_lines("note: ", replaced, say)
+    targets = [cohort.target(task) for task in (_labelled(cohort) if tasks is None else tasks)]
+    _say_problems(targets, say)
+    check(cohort, targets)
+    infos = [ExpertInfo.of(expert) for expert in found]
+    data = gathering(cohort, found, _store(store), progress=progress)
+    _say_gathered(data, infos, say)
+    place = {record: row for row, record in enumerate(cohort.records)}
+    rows = np.array([place[record] for record in data.cohort.records])
+    targets = [replace(target, y=target.y[rows]) for target in targets]
+    _say_lines("note: ", contrary_copies(data.cohort, data.contents, targets), say)
+    return TrainingData(data, targets, found, infos)
 
 
 def _labelled(cohort: Cohort) -> list[Task]:
@@ -326,13 +377,6 @@ def _create(names: str | Sequence[str], runtime: str | Runtime) -> list[Expert]:
     return [registry.create(name, chosen) for name in registry.resolve(names)]
 
 
-def _fit_for(cohort: Cohort, names: Sequence[str], runtime: str | Runtime, say: Say) -> list[Expert]:
-    """The experts, those that know labels of the cohort replaced."""
-    found, told = replace_label_leaking_experts(cohort, _create(names, runtime))
-    _tell("note: ", told, say)
-    return found
-
-
 def _cohort(manifest: str | Path | Cohort, where: str | None) -> Cohort:
     if not isinstance(manifest, Cohort):
         return Cohort.load(manifest, where)
@@ -345,43 +389,30 @@ def _store(folder: str | Path | None) -> Store:
     return Store(cache_folder() / "store" if folder is None else folder)
 
 
-def _gather(
-    cohort: Cohort,
-    experts: Sequence[Expert],
-    infos: Sequence[ExpertInfo],
-    store: str | Path | None,
-    progress: bool,
-    say: Say,
-) -> Gathered:
-    data = gather(cohort, experts, _store(store), progress=progress)
-    _tell_gathered(data, infos, say)
-    return data
-
-
-def _tell_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> None:
-    _tell_skipped(data.skipped, say)
-    _tell("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
-    _tell("note: ", data.copies, say)
-    _tell("note: ", seen_in_pretraining(data.cohort, infos), say)
+def _say_gathered(data: Gathered, infos: Sequence[ExpertInfo], say: Say) -> None:
+    _say_skipped(data.skipped, say)
+    _say_lines("not seen by all experts: ", [f"{each.record}: {each.reason}" for each in data.refused], say)
+    _say_lines("note: ", data.copies, say)
+    _say_lines("note: ", seen_in_pretraining(data.cohort, infos), say)
 
 
 def _steps(progress: bool, say: Say) -> Callable[[str], None]:
-    def told(line: str) -> None:
+    def step(line: str) -> None:
         say(f"  {line}")
 
-    return told if progress else silent
+    return step if progress else silent
 
 
-def _tell_skipped(skipped: Sequence[Skipped], say: Say) -> None:
-    _tell("skipped ", [f"{each.record}: {each.reason}" for each in skipped], say)
+def _say_skipped(skipped: Sequence[Skipped], say: Say) -> None:
+    _say_lines("skipped ", [f"{each.record}: {each.reason}" for each in skipped], say)
 
 
-def _tell_problems(targets: Sequence[Target], say: Say) -> None:
-    _tell("label taken as missing: ", [problem for target in targets for problem in target.problems], say)
-    _tell("note: ", [note for target in targets for note in target.notes], say)
+def _say_problems(targets: Sequence[Target], say: Say) -> None:
+    _say_lines("label taken as missing: ", [problem for target in targets for problem in target.problems], say)
+    _say_lines("note: ", [note for target in targets for note in target.notes], say)
 
 
-def _tell(kind: str, lines: Sequence[str], say: Say) -> None:
+def _say_lines(kind: str, lines: Sequence[str], say: Say) -> None:
     for line in lines[:SHOWN]:
         say(f"{kind}{line}")
     if len(lines) > SHOWN:

@@ -185,8 +185,9 @@ def test_an_expert_that_refuses_recordings_is_judged_by_the_others(trained: Trai
     embeddings = {**data.embeddings, "rhythm": np.where(silent[:, None], np.nan, data.embeddings["rhythm"])}
     partly = replace(data, embeddings=embeddings)
     tasks = parse_tasks("rr_interval,sex")
+    targets = [data.cohort.target(task) for task in tasks]
     found = run.crossval(
-        partly, tasks, bundle.ensemble.experts, folds=3, recipe=find_recipe("light"), replicates=20
+        partly, targets, bundle.ensemble.experts, folds=3, recipe=find_recipe("light"), replicates=20
     ).document["tasks"]["rr_interval"]  # fmt: skip
     assert found["n"] == len(data.cohort)
     assert found["experts"]["rhythm"]["n"] == (~silent).sum()
@@ -195,8 +196,10 @@ def test_an_expert_that_refuses_recordings_is_judged_by_the_others(trained: Trai
     assert found["weights"]["rhythm"] == pytest.approx((~silent).mean(), abs=0.05)
 
     mute = replace(data, embeddings={**embeddings, "beat": np.full_like(embeddings["beat"], np.nan)})
-    with pytest.raises(InputError, match=r"the expert beat could look at 0 of \d+ labelled recordings, and needs 20"):
-        run.train(mute, tasks, bundle.ensemble.experts)
+    with pytest.raises(
+        InputError, match=r"the expert beat has embeddings of 0 of \d+ labelled recordings, and needs 20"
+    ):
+        run.train(mute, targets, bundle.ensemble.experts)
     alone = run.evaluate(bundle.ensemble, mute, replicates=10).document["tasks"]["age"]
     assert (alone["n_unanswered"], alone["experts"]["beat"]["n"]) == (silent.sum(), 0)
     assert alone["weights"] == {"rhythm": 1.0, "beat": 0.0}

@@ -32,7 +32,7 @@ from enecg.evaluation.leakage import (
 )
 from enecg.evaluation.report.figures import TaskFigures, figures
 from enecg.evaluation.scores import TaskPredictions, age_bands, result_document, score
-from enecg.tasks import Target, Task
+from enecg.tasks import Target
 
 if TYPE_CHECKING:
     from enecg.cohorts.manifest import Cohort
@@ -65,19 +65,28 @@ class Evaluation:
 
 def train(
     data: Gathered,
-    tasks: Sequence[Task],
+    targets: Sequence[Target],
     experts: Sequence[ExpertInfo],
     *,
     recipe: Recipe | None = None,
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> Ensemble:
-    """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on."""
-    targets, left_out = _targets(data.cohort, tasks, [np.ones(len(data.cohort), bool)])
-    facts = {**training_facts(data, targets), "left_out": left_out, "skipped": len(data.skipped)}
+    """Fit an ensemble on a cohort with its embeddings; the bundle then knows what it was trained on.
+
+    Args:
+        data: the recordings.
+        targets: their labels.
+        experts: facts of the experts in `data`.
+        recipe: of the fit; the default one when None.
+        seed: of everything random.
+        progress: called with a line before each step.
+    """
+    learned, left_out = _learnable(targets, [np.ones(len(data.cohort), bool)])
+    facts = {**training_facts(data, learned), "left_out": left_out, "skipped": len(data.skipped)}
     return fit(
         data.embeddings,
-        targets,
+        learned,
         data.cohort.subjects,
         experts,
         recipe=recipe,
@@ -87,15 +96,11 @@ def train(
     )
 
 
-def _targets(cohort: Cohort, tasks: Sequence[Task], parts: Sequence[np.ndarray]) -> tuple[list[Target], list[str]]:
-    """The labels of the classes that can be learned in each training part, and a line for each class left out."""
-    targets: list[Target] = []
-    left_out: list[str] = []
-    for task in tasks:
-        whole = cohort.target(task)
-        targets.append(drop_rare_classes(whole, parts=parts))
-        left_out += targets[-1].problems[len(whole.problems) :]
-    return targets, left_out
+def _learnable(targets: Sequence[Target], parts: Sequence[np.ndarray]) -> tuple[list[Target], list[str]]:
+    """The labels without classes that are rare in one of the training parts, and a line for each class left out."""
+    found = [drop_rare_classes(target, parts=parts) for target in targets]
+    pairs = zip(targets, found, strict=True)
+    return found, [line for whole, each in pairs for line in each.problems[len(whole.problems) :]]
 
 
 def training_facts(data: Gathered, targets: Sequence[Target]) -> dict[str, Any]:
@@ -163,7 +168,7 @@ def evaluate(
 
 def crossval(
     data: Gathered,
-    tasks: Sequence[Task],
+    targets: Sequence[Target],
     experts: Sequence[ExpertInfo],
     *,
     folds: int = 5,
@@ -176,29 +181,39 @@ def crossval(
 ) -> Evaluation:
     """Cross-validate by subject: in each fold everything is fitted anew without it; its answers are pooled.
 
-    `jobs` and `work` are as for `enecg.evaluation.folds.run_folds`.
+    Args:
+        data: the recordings.
+        targets: their labels.
+        experts: facts of the experts in `data`.
+        folds: how many; no subject is in two.
+        recipe: of the fits; the default one when None.
+        replicates: bootstrap resamples of the subjects.
+        seed: of the folds, the fits and the resamples.
+        jobs: as for `enecg.evaluation.folds.run_folds`.
+        work: as for `enecg.evaluation.folds.run_folds`.
+        progress: called with a line before each step.
 
     Raises:
         InputError: too few subjects for the folds, or a task that cannot be fitted.
     """
     fold = subject_folds(data.cohort.subjects, folds, seed)
-    learned, left_out = _targets(data.cohort, tasks, [fold != k for k in range(folds)])
-    targets = {target.task.name: target for target in learned}
+    learned, left_out = _learnable(targets, [fold != k for k in range(folds)])
+    by_name = {target.task.name: target for target in learned}
     chosen = recipe or Recipe()
     plan = CrossValidation(data.embeddings, learned, data.cohort.subjects, fold, experts, chosen, seed, versions())
     done = run_folds(plan, folds, jobs=jobs, work=work, progress=progress)
     parts = [(each.rows, each.outputs) for each in done]
-    predictions = {name: _pooled(target, parts) for name, target in targets.items()}
+    predictions = {name: _pooled(target, parts) for name, target in by_name.items()}
     provenance = {
         "Protocol": f"{folds}-fold cross-validation by subject; everything is fitted inside the folds",
         "Experts": ", ".join(f"{info.name} {info.fingerprint[:12]}" for info in experts),
         "Recipe": chosen.name,
         "Cohort digest": data.cohort.digest()[:12],
         "Left out": "; ".join(left_out) or "nothing",
-        **_notes(data, experts, targets.values()),
+        **_notes(data, experts, by_name.values()),
     }
     leakage: LeakageCounts = {"shared_subjects": 0, "shared_recordings": 0}  # folds are split by both
-    found = _scored(data, targets, predictions, leakage, provenance, replicates, seed, progress)
+    found = _scored(data, by_name, predictions, leakage, provenance, replicates, seed, progress)
     return replace(found, left_out=left_out, folds=done)
 
 

@@ -73,7 +73,7 @@ class Reproduction:
 
 def reproduce(
     data: Gathered,
-    tasks: Sequence[Task],
+    targets: Sequence[Target],
     experts: Sequence[ExpertInfo],
     passes: Passes,
     recipes: Sequence[Recipe],
@@ -87,10 +87,10 @@ def reproduce(
     """Cross-validate each recipe on the same folds, and put the results side by side.
 
     Args:
-        data: of each subject one recording (`gather_first`), with the views of all recipes.
-        tasks: what to predict.
-        experts: facts of experts and views.
-        passes: what a look of each expert costs (`time_passes`).
+        data: of each subject one recording (`gather_first`), with the auxiliary experts of all recipes.
+        targets: their labels.
+        experts: facts of the experts in `data`.
+        passes: what one pass of each expert costs (`time_passes`).
         recipes: the last one is compared with each of the others.
         folds: by subject.
         replicates: bootstrap resamples of the subjects.
@@ -110,7 +110,7 @@ def reproduce(
         names = [info.name for info in experts if not info.gate_input or info.name in recipe.auxiliary]
         part = replace(data, embeddings={name: data.embeddings[name] for name in names})
         found[recipe.name] = run.crossval(
-            part, tasks, [info for info in experts if info.name in names],
+            part, targets, [info for info in experts if info.name in names],
             folds=folds, recipe=recipe, replicates=replicates, seed=seed,
             progress=progress_of(recipe.name), **spread,
         )  # fmt: skip
