@@ -88,27 +88,6 @@ def evaluate(
     return {name: _FUNCTIONS[name](case) for name in names}
 
 
-def metric_value(kind: Kind, name: str, y: np.ndarray, output: np.ndarray) -> float:
-    """One metric on the recordings as they are; arguments as for `evaluate`."""
-    return float(evaluate(kind, y, output, names=(name,))[name][0])
-
-
-def auroc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the ROC curve of any score, `[replicate]`; ties count half; NaN where a replicate has one class.
-
-    Args:
-        y: 0/1, `[n]`.
-        score: larger for the positive class, `[n]`.
-        weights: counts `[replicate, n]`; one replicate of ones when None.
-    """
-    return _ranking(y, score, _ones(len(y)) if weights is None else weights)[0]
-
-
-def average_precision(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the precision-recall curve as a step function; arguments and NaN as for `auroc`."""
-    return _ranking(y, score, _ones(len(y)) if weights is None else weights)[1]
-
-
 def auroc_per_class(kind: Kind, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """AUROC of each class against the rest, `[replicate, class]`; arguments as for `evaluate`."""
     aurocs: np.ndarray = _case(kind, y, output, weights).rankings[0]

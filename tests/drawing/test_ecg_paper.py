@@ -19,6 +19,7 @@ from enecg.leads import CABRERA, STANDARD
 from enecg.readers import read
 from enecg.recording import Recording
 from enecg.simulation import simulate
+from plain_values import place
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -64,13 +65,13 @@ def test_the_line_passes_through_every_sample(recording: Recording, layout: Layo
 def test_a_known_sample_lies_at_a_known_place(recording: Recording) -> None:
     sheet = Sheet(recording)
     value = float(recording.lead("V3")[3000])  # 6 s: third column, third row
-    assert sheet.xy("V3", 3000) == pytest.approx((15 + 150, 10 + 15 + 60 - 10 * value))
-    assert sheet.xy("II", 3000, strip=True) == pytest.approx((165, 115 - 10 * float(recording.lead("II")[3000])))
+    assert place(sheet, "V3", 3000) == pytest.approx((15 + 150, 10 + 15 + 60 - 10 * value))
+    assert place(sheet, "II", 3000, strip=True) == pytest.approx((165, 115 - 10 * float(recording.lead("II")[3000])))
     twice = Sheet(recording, "12x1", speed=50, gain=5)
-    assert twice.xy("V3", 3000) == pytest.approx((20 + 300, 10 + 10 + 8 * 15 - 5 * value))
+    assert place(twice, "V3", 3000) == pytest.approx((20 + 300, 10 + 10 + 8 * 15 - 5 * value))
     for lead, sample in (("V3", 100), ("V3", 5000), ("V9", 3000)):
-        with pytest.raises(InputError, match="is not on the 3x4 sheet"):
-            sheet.xy(lead, sample)
+        with pytest.raises(ValueError, match="is not on the sheet"):
+            place(sheet, lead, sample)
 
 
 def test_each_lead_appears_once_and_in_its_order(recording: Recording) -> None:
@@ -136,7 +137,7 @@ def test_a_normalised_recording_gets_no_millivolts(recording: Recording) -> None
     svg = draw(normal)
     assert "2.5 mm/SD (normalised recording: no millivolt scale)" in svg and "mm/mV" not in svg
     assert "recorded 0.5-40 Hz" in svg and "no display filter" not in svg
-    assert Sheet(normal).xy("V3", 3000)[1] == pytest.approx(85 - 2.5 * float(normal.lead("V3")[3000]))
+    assert place(Sheet(normal), "V3", 3000)[1] == pytest.approx(85 - 2.5 * float(normal.lead("V3")[3000]))
 
 
 def test_missing_leads_are_named_and_derived_ones_drawn(recording: Recording) -> None:
@@ -200,7 +201,7 @@ def test_no_signal_is_bent(values: list[float], rate: float, layout: Layout) -> 
     sheet = Sheet(recording, layout)
     (stroke,) = traces(draw(recording, layout=layout))["I"]
     for sample in range(len(values)):
-        x, y = sheet.xy("I", sample)
+        x, y = place(sheet, "I", sample)
         if len(stroke) == 1:
             assert stroke[0] == pytest.approx([x, y], abs=0.006)
         else:  # where the line is steep, half a step of rounding along x moves it along y
@@ -213,6 +214,6 @@ def test_a_real_recording_is_drawn_as_it_is(shared_data: Path) -> None:
     sheet, drawn = Sheet(recording), traces(draw(recording))
     (stroke,) = drawn["V2"]
     peak = 2500 + int(recording.lead("V2")[2500:3750].argmin())
-    x, y = sheet.xy("V2", peak)
+    x, y = place(sheet, "V2", peak)
     assert stroke[:, 1].max() == pytest.approx(y, abs=0.006)  # the deepest S wave is not cut off
     assert stroke[stroke[:, 1].argmax(), 0] == pytest.approx(x, abs=0.06)

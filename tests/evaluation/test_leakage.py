@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 import enecg
 from enecg.cohorts.identity import SubjectKey, pack_contents, plain_id, plain_record, shared_contents
+from enecg.cohorts.manifest import Cohort
 from enecg.errors import InputError
 from enecg.evaluation.leakage import shared_subjects
 from enecg.simulation import make_cohort
@@ -32,6 +34,11 @@ def test_a_record_has_one_spelling() -> None:
     names = ["a/x", "./a/x", "a//x", "a/b/../x", "a/x.hea", "a/x.dat", "a/x.HEA", "a/x.mat"]
     assert {plain_record(name) for name in names} == {"a/x"}
     assert plain_record("a/x.csv") == "a/x.csv"
+
+
+def test_a_link_may_name_a_file_of_the_record() -> None:
+    table = pd.DataFrame({"record": ["x", "./y"], "subject_id": ["1", "2"], "same_recording_as": ["", "x.hea"]})
+    assert Cohort.from_table(table, Path(), "m").subjects.tolist() == ["1", "1"]
 
 
 class Made:
@@ -169,3 +176,17 @@ def test_contents_are_packed_and_found_again() -> None:
     found = shared_contents(pack_contents([*hashes[:50], ""]), [*hashes, ""])
     assert found.tolist() == [True] * 50 + [False] * 51
     assert not shared_contents(pack_contents([]), hashes).any()
+
+
+def test_a_second_evaluation_reads_no_samples(tmp_path: Path) -> None:
+    """Quality and embeddings come from the store: samples that were spoilt without a trace are not seen."""
+    made = Made(tmp_path)
+    manifest = made.write("again.csv", made.numbered)
+    first = enecg.evaluate(made.bundle, manifest, made.store, replicates=2).document
+    signals = sorted(manifest.parent.rglob("*.dat"))
+    assert len(signals) == len(made.rows)
+    for file in signals:
+        before = file.stat()
+        file.write_bytes(bytes(before.st_size))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert enecg.evaluate(made.bundle, manifest, made.store, replicates=2).document == first

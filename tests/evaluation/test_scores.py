@@ -13,8 +13,9 @@ from enecg.ensemble.baselines import BaselineOutputs
 from enecg.ensemble.outputs import TaskOutput
 from enecg.errors import InputError
 from enecg.evaluation.scores import SMALLEST_GROUP, TaskPredictions, age_bands, result_document, score
-from enecg.metrics import METRICS, metric_value
+from enecg.metrics import METRICS
 from enecg.tasks import BUILT_IN, Kind, Task
+from plain_values import metric_value
 
 N = 120
 SUBJECTS = np.array([f"p{i // 2}" for i in range(N)])

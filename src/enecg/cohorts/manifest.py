@@ -300,9 +300,9 @@ def _subjects(table: pd.DataFrame) -> list[str]:
 
     named = set(map(plain_id, table["subject_id"])) if "subject_id" in table.columns else set()
     holder: dict[str, str] = {}
-    links = table["same_recording_as"]
+    links, records = (table[column].map(plain_record) for column in ("same_recording_as", "record"))
     wanted = set(links) - {""}
-    for subject, record, link in zip(own, table["record"], links, strict=True):
+    for subject, record, link in zip(own, records, links, strict=True):
         for name in (link, record):
             if name in wanted:
                 pair = sorted(

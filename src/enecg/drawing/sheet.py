@@ -114,26 +114,6 @@ class Sheet:
         """Mm from the upper edge to the zero line of a row; it lies on a thick line of the grid."""
         return TOP + 5.0 * math.ceil(self.pitch / 10) + row * self.pitch
 
-    def xy(self, lead: str, sample: int, strip: bool = False) -> tuple[float, float]:
-        """Where a sample lies on the sheet.
-
-        Args:
-            lead: canonical name (`"aVR"` also where it is drawn as −aVR).
-            sample: counted from the recording's start.
-            strip: on the rhythm strip, not in the grid of leads.
-
-        Returns:
-            Millimetres from the left and from the upper edge.
-
-        Raises:
-            InputError: that sample of that lead is not on the sheet.
-        """
-        for segment in self.segments:
-            if segment.lead == lead and segment.strip == strip and segment.first <= sample < segment.last:
-                x, y = self.trace(segment)
-                return float(x[sample - segment.first]), float(y[sample - segment.first])
-        raise InputError(f"ECG paper: sample {sample} of lead {lead} is not on the {self.layout} sheet")
-
     def trace(self, segment: Segment) -> tuple[np.ndarray, np.ndarray]:
         """Millimetres from the left and from the upper edge of each sample of a segment; NaN where one is missing."""
         samples = np.arange(segment.first, segment.last)

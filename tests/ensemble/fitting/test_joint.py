@@ -18,8 +18,8 @@ from enecg.ensemble.fitting.recipes import JointTraining, Recipe
 from enecg.ensemble.gates.perceptron import PerceptronGate
 from enecg.ensemble.heads.feed_forward import FittedFeedForward
 from enecg.ensemble.serialization import bundle
-from enecg.metrics import metric_value
 from enecg.tasks import Target
+from plain_values import metric_value
 
 VIEW = ExpertInfo("lead-ii", "d" * 64, 50, gate_input=True)
 TUNED = JointTraining(rate=3e-3, epochs=30, patience=8, batch=32, hidden=64)

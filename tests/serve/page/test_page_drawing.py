@@ -17,6 +17,7 @@ from enecg.drawing.sheet import Sheet
 from enecg.leads import STANDARD
 from enecg.recording import Recording
 from enecg.simulation import simulate
+from plain_values import place
 
 pytestmark = pytest.mark.browser
 NOMINAL = 96 / 25.4  # px a millimetre
@@ -103,7 +104,7 @@ def test_the_line_is_dark_on_the_screen_where_a_sample_lies(page: Page, recordin
     sheet = Sheet(recording)
     lead = recording.lead("II")[: round(2 * recording.rate)]
     peak = int(lead.argmax())
-    x, y = np.array(sheet.xy("II", peak)) * NOMINAL
+    x, y = np.array(place(sheet, "II", peak)) * NOMINAL
     image = base64.b64encode(paper(page).screenshot()).decode()
     tone = page.evaluate(
         """async ([image, x, y]) => {
@@ -180,7 +181,7 @@ def test_a_bank_card_sets_the_scale_and_another_screen_is_noticed(new_page: Make
     page.get_by_role("button", name="Use this size").click()
     assert "true scale, 5.00 px a millimetre" in page.locator(".scale-note").inner_text()
     assert drawn(page)["II-strip"][500] == pytest.approx(
-        np.array(Sheet(recording).xy("II", 500, strip=True)) * 5, abs=0.01
+        np.array(place(Sheet(recording), "II", 500, strip=True)) * 5, abs=0.01
     )
     page.evaluate("localStorage.setItem('enecg.screen', JSON.stringify({px: 5, key: 'another screen'}))")
     page.get_by_role("button", name="True scale").click()
