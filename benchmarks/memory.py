@@ -45,10 +45,20 @@ def _recordings(folder: Path, number: int) -> Path:
         stamp = np.array([i // 200, i % 200], "<i2").tobytes()  # microvolts, in the first sample of two leads
         (folder / "records" / f"{name}.dat").write_bytes(stamp + raw[model][4:])
         header = headers[model].replace(places[model].name, name)
-        (folder / "records" / f"{name}.hea").write_text(header)
+        (folder / "records" / f"{name}.hea").write_text(_with_first(header, raw[model][:4], stamp))
         rows.append(f"records/{name}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     return folder / "manifest.csv"
+
+
+def _with_first(header: str, old: bytes, new: bytes) -> str:
+    """The header with initial values and checksums that fit other first samples of the first leads."""
+    lines = header.split("\n")
+    for i, (before, after) in enumerate(zip(np.frombuffer(old, "<i2"), np.frombuffer(new, "<i2"), strict=True), 1):
+        words = lines[i].split(" ")
+        words[5], words[6] = str(after), str(np.int64(int(words[6]) + int(after) - int(before)).astype(np.int16))
+        lines[i] = " ".join(words)
+    return "\n".join(lines)
 
 
 def _embedded(manifest: str, store: str, number: int) -> dict[str, Any]:

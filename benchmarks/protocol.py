@@ -138,7 +138,8 @@ def _ours(manifest: str, names: tuple[str, ...], folder: str, tasks: str, store:
     data = gather(cohort, experts, Store(Path(folder) / store), progress=False)
     embedded = time.perf_counter() - start
     infos = [ExpertInfo.of(expert) for expert in experts]
-    found = crossval(data, parse_tasks(tasks), infos, folds=FOLDS, recipe=find_recipe("paper"))
+    targets = [data.cohort.target(task) for task in parse_tasks(tasks)]
+    found = crossval(data, targets, infos, folds=FOLDS, recipe=find_recipe("paper"))
     assert found.document["n_recordings"] == len(cohort)
     seconds = time.perf_counter() - start
     return {"seconds": round(seconds, 3), "embed_seconds": round(embedded, 3), "passes": len(data.cohort)}

@@ -58,7 +58,7 @@ def test_in_the_environment_and_as_an_installed_package(own: Path, tmp_path: Pat
     ("text", "said"),
     [
         ("x = 1\n", "must register one expert, and registers 0"),
-        ("import no_such_package\n", "cannot be loaded: No module named"),
+        ("import no_such_package\n", "No module named"),
         ("def broken(:\n", "cannot be loaded"),
     ],
 )
