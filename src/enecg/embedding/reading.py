@@ -2,8 +2,8 @@
 
 Such a process is a fresh interpreter with one thread and without torch, which takes pickled paths from its standard
 input and answers on its standard output. A pool of the standard library runs the caller's main module again, and its
-processes share the session of this one. These have a session of their own: Ctrl-C reaches
-the caller alone, which ends them.
+processes share the session of this one. These have a session of their own: Ctrl-C reaches the caller alone, which ends
+them.
 """
 
 from __future__ import annotations
